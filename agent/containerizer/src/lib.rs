@@ -1,0 +1,1 @@
+//! Supervisor, launcher, isolators and fetcher: the only crate with unsafe.

@@ -1,0 +1,1 @@
+//! Executor, task and container lifecycles, update streams and recovery decisions as a pure core.

@@ -1,0 +1,1 @@
+//! The agent's shell: HTTP, master link, executors, checkpoints, configuration.

@@ -1,0 +1,1 @@
+//! Scheduler driver and client for framework authors.

@@ -1,0 +1,1 @@
+//! Who is offered what: dominant-resource fairness as a pure core.

@@ -1,0 +1,1 @@
+//! Cluster state, calls, offers and registry changes as a pure core.

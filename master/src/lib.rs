@@ -1,0 +1,1 @@
+//! The master's shell: HTTP, gRPC, agents' link, event fan-out, configuration.

@@ -1,0 +1,1 @@
+//! Mesos v1 messages, Meseta's gRPC services, Mesos JSON, RecordIO and conversions to types.

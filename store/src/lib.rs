@@ -1,0 +1,1 @@
+//! Durable state: embedded (redb), append log, and memory for simulation.

@@ -1,0 +1,1 @@
+//! End to end, conformance, faults, benches and tidy.

@@ -1,0 +1,1 @@
+//! The simulated world: cores, faults and invariants on virtual time.

@@ -12,6 +12,8 @@ pub mod task;
 
 pub mod link;
 
+pub mod flag;
+
 pub use id::{AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, Role, TaskId, UpdateUuid};
 pub use resource::Resources;
 pub use task::TaskState;

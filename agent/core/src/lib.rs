@@ -1,1 +1,13 @@
 //! Executor, task and container lifecycles, update streams and recovery decisions as a pure core.
+//!
+//! The agent's shell owns one [`AgentCore`], tells it what happened ([`Input`]) and carries out what it wants
+//! ([`Effect`]). The core never reads a clock, touches a file or waits.
+
+pub mod config;
+pub mod io;
+
+mod core;
+
+pub use crate::core::{AgentCore, Effects};
+pub use config::{Config, ReconfigurationPolicy};
+pub use io::*;

@@ -203,6 +203,47 @@ pub struct ExecutorSpec {
     pub wire: Bytes,
 }
 
+/// When a task's health is probed and what follows. The defaults are Mesos's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheckSpec {
+    /// From the start of the task to the first probe.
+    pub delay: Duration,
+    /// From the end of one probe to the start of the next.
+    pub interval: Duration,
+    /// A probe that takes longer failed; zero for never.
+    pub timeout: Duration,
+    /// So many failures in a row kill the task (0 counts as 1).
+    pub consecutive_failures: u32,
+    /// Failures within this time from the start do not count before the first success.
+    pub grace_period: Duration,
+}
+
+impl Default for HealthCheckSpec {
+    fn default() -> Self {
+        HealthCheckSpec {
+            delay: Duration::from_secs(15),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(20),
+            consecutive_failures: 3,
+            grace_period: Duration::from_secs(10),
+        }
+    }
+}
+
+/// When a task is checked (`TaskInfo.check`); a check only reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckSpec {
+    /// From the start of the task to the first probe.
+    pub delay: Duration,
+    /// From the end of one probe to the start of the next.
+    pub interval: Duration,
+    /// A probe that takes longer failed; zero for never.
+    pub timeout: Duration,
+    /// Encoded `mesos.v1.TaskStatus` with nothing but an empty `check_status` of the check's type: what updates carry
+    /// before the first result.
+    pub initial_status: Bytes,
+}
+
 /// A task as launched: what the cores decide on, and the whole `TaskInfo`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskSpec {
@@ -224,6 +265,10 @@ pub struct TaskSpec {
     pub max_completion_time: Option<Duration>,
     /// Whether any `limits` are set.
     pub has_limits: bool,
+    /// `health_check`, if set: its times; what a probe does stays in `wire`.
+    pub health_check: Option<HealthCheckSpec>,
+    /// `check`, if set.
+    pub check: Option<CheckSpec>,
     /// The first structural fault found by the shell (text of mesos-master 4.8), to be answered TASK_ERROR in order.
     pub invalid: Option<Arc<str>>,
     /// Encoded `mesos.v1.TaskInfo`.

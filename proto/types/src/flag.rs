@@ -34,7 +34,7 @@ pub struct Entry {
 pub struct Foreign {
     /// Its name.
     pub name: &'static str,
-    /// The one value that changes nothing; `None` when any value is harmless.
+    /// The one value that changes nothing; `None` when any value is harmless, empty when none is.
     pub only: Option<&'static str>,
     /// Why, for the warning or the error.
     pub why: &'static str,
@@ -114,6 +114,14 @@ pub enum FlagError {
         value: String,
         /// The value that would do.
         only: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// A flag of Mesos that asks for something that is not there, whatever its value.
+    #[error("flag '--{name}' is not available: {why}")]
+    Absent {
+        /// The flag.
+        name: &'static str,
         /// Why.
         why: &'static str,
     },

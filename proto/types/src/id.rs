@@ -51,6 +51,17 @@ macro_rules! id {
                 Ok($name(Arc::from(text.as_ref())))
             }
 
+            /// Takes the text as a peer wrote it, valid or not: to answer about a thing that cannot exist (a task
+            /// refused for its id, an offer nobody made). Whoever takes something *in* by such an id checks it.
+            pub fn as_written(text: impl AsRef<str>) -> Self {
+                $name(Arc::from(text.as_ref()))
+            }
+
+            /// Whether the text is one [`new`](Self::new) would take, and else why not.
+            pub fn check(&self) -> Result<(), IdError> {
+                check_id(&self.0)
+            }
+
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -170,6 +170,10 @@ fn accept_foreign(foreign: &'static Foreign, value: String) -> Result<Option<Str
             foreign.name, foreign.why
         ))),
         Some(only) if only == value => Ok(None),
+        Some("") => Err(FlagError::Absent {
+            name: foreign.name,
+            why: foreign.why,
+        }),
         Some(only) => Err(FlagError::NotAvailable {
             name: foreign.name,
             value,

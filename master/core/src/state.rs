@@ -1,0 +1,214 @@
+//! The things a cluster is made of, as the core keeps them and as readers see them in a [`crate::View`].
+//!
+//! These are values: who owns what and which sums must hold is the business of the books in [`crate::MasterCore`],
+//! and checked by [`crate::MasterCore::check`].
+
+use crate::pages::{AgentKey, FrameworkKey};
+use bytes::Bytes;
+use meseta_types::link::AgentSpec;
+use meseta_types::task::{ExecutorSpec, FrameworkSpec, TaskStatus};
+use meseta_types::{
+    AgentId, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskId, TaskState, UpdateUuid, Wall,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// In which of the API's lists a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskList {
+    /// `tasks`: not terminal, or terminal and not yet acknowledged.
+    Active,
+    /// `unreachable_tasks`: its agent is marked unreachable.
+    Unreachable,
+    /// `completed_tasks`.
+    Completed,
+}
+
+/// Whether the agent's word on a task still holds: the axis beside [`Task::observed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds.
+    Held,
+    /// The agent is marked unreachable; the task is shown as UNREACHABLE, or as LOST to frameworks that are not
+    /// partition aware, until the agent comes back.
+    Unreachable {
+        /// Since when.
+        since: Wall,
+        /// As what it is shown.
+        shown: TaskState,
+    },
+    /// The master ended it by its own word (agent removed, framework removed).
+    Ended {
+        /// As what it is shown.
+        shown: TaskState,
+    },
+}
+
+/// What the framework wants of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Desired {
+    /// It shall run.
+    Run,
+    /// It shall end; told the agent again when that comes back.
+    Kill {
+        /// Encoded `mesos.v1.KillPolicy`; empty for none.
+        kill_policy: Bytes,
+        /// Its grace period, if one is set.
+        grace: Option<Duration>,
+    },
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Chosen by the framework.
+    pub task_id: TaskId,
+    /// For people.
+    pub name: Arc<str>,
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// Whose, as a handle into the same view.
+    pub framework: FrameworkKey,
+    /// Where.
+    pub agent_id: AgentId,
+    /// `None` for a command task.
+    pub executor_id: Option<ExecutorId>,
+    /// The newest state the agent told (STAGING at launch). Never leaves a terminal state.
+    pub observed: TaskState,
+    /// Whether that still holds.
+    pub standing: Standing,
+    /// What the framework wants of it.
+    pub desired: Desired,
+    /// In which list it stands.
+    pub list: TaskList,
+    /// Allocated resources.
+    pub resources: Resources,
+    /// One per run of equal states, oldest first, without `data`.
+    pub statuses: Vec<TaskStatus>,
+    /// State of the last update passed on to the framework, if there was one.
+    pub status_update_state: Option<TaskState>,
+    /// Its uuid.
+    pub status_update_uuid: Option<UpdateUuid>,
+    /// As [`meseta_types::task::TaskSpec::kept`].
+    pub kept: Bytes,
+}
+
+impl Task {
+    /// The state the API shows: read off what was observed and whether it holds.
+    pub fn state(&self) -> TaskState {
+        match self.standing {
+            Standing::Held => self.observed,
+            Standing::Unreachable { shown, .. } | Standing::Ended { shown } => shown,
+        }
+    }
+}
+
+/// What one framework has on one agent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// By its tasks and executors.
+    pub used: Resources,
+    /// In its outstanding offers.
+    pub offered: Resources,
+}
+
+/// A registered agent, connected or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// As it described itself.
+    pub spec: Arc<AgentSpec>,
+    /// When it was added (to this master).
+    pub registered_time: Wall,
+    /// When it last came back.
+    pub reregistered_time: Option<Wall>,
+    /// Whether its link stands.
+    pub connected: bool,
+    /// Whether offers of it are made.
+    pub active: bool,
+    /// Per framework, what it has here.
+    pub usage: BTreeMap<FrameworkKey, Usage>,
+    /// Custom and default executors running here.
+    pub executors: BTreeMap<(FrameworkKey, ExecutorId), Arc<ExecutorSpec>>,
+}
+
+impl Agent {
+    /// All of its resources.
+    pub fn total(&self) -> &Resources {
+        &self.spec.resources
+    }
+}
+
+/// An agent the registry knows and that did not come back yet after a fail-over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoveredAgent {
+    /// Its id.
+    pub id: AgentId,
+    /// Its host name.
+    pub hostname: Arc<str>,
+    /// The address of its HTTP server.
+    pub ip: std::net::IpAddr,
+    /// The port of its HTTP server.
+    pub port: u16,
+    /// Encoded `mesos.v1.AgentInfo`.
+    pub wire: Bytes,
+}
+
+/// A framework.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Framework {
+    /// Its id.
+    pub id: FrameworkId,
+    /// As it described itself, with its id.
+    pub spec: Arc<FrameworkSpec>,
+    /// Where it stands.
+    pub state: FrameworkState,
+    /// When it first subscribed (to this master).
+    pub registered_time: Wall,
+    /// When it last subscribed; equal to `registered_time` at first.
+    pub reregistered_time: Wall,
+    /// When it disconnected or was removed.
+    pub unregistered_time: Option<Wall>,
+    /// Roles it wants no offers for.
+    pub suppressed_roles: BTreeSet<Role>,
+    /// What it did so far.
+    pub counters: crate::counters::FrameworkCounters,
+}
+
+/// Where a framework stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameworkState {
+    /// Its stream is open.
+    Connected,
+    /// Its stream is gone; its tasks run on until the failover timeout.
+    Disconnected,
+    /// Known from agents only, after a fail-over of the master.
+    Recovered,
+    /// Removed; kept for readers.
+    Completed,
+}
+
+/// An outstanding offer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// Its id.
+    pub id: OfferId,
+    /// To whom.
+    pub framework_id: FrameworkId,
+    /// To whom, as a handle.
+    pub framework: FrameworkKey,
+    /// Of which agent.
+    pub agent_id: AgentId,
+    /// Of which agent, as a handle.
+    pub agent: AgentKey,
+    /// The agent as it described itself: host name, address, attributes.
+    pub spec: Arc<AgentSpec>,
+    /// For which role.
+    pub role: Role,
+    /// What, allocated to the role.
+    pub resources: Resources,
+    /// The framework's executors on the agent.
+    pub executor_ids: Vec<ExecutorId>,
+}

@@ -1,7 +1,7 @@
 //! Validated ids and role names. Parsed once at the edge; after that a value is valid.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Why a text is no id. The texts are Mesos's own (`src/common/validation.cpp`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,6 +133,234 @@ impl fmt::Debug for UpdateUuid {
     }
 }
 
-/// A role name, `*` included.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Why a text is no role. The texts are Mesos's own (`src/common/roles.cpp`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoleError {
+    /// Nothing there.
+    #[error("Role names cannot be the empty string")]
+    Empty,
+    /// A slash in front.
+    #[error("Role '{0}' cannot start with a slash")]
+    LeadingSlash(String),
+    /// A slash at the end.
+    #[error("Role '{0}' cannot end with a slash")]
+    TrailingSlash(String),
+    /// An empty component.
+    #[error("Role '{0}' cannot contain two adjacent slashes")]
+    AdjacentSlashes(String),
+    /// A component that means something else.
+    #[error("Role '{role}' cannot include '{component}' as a component")]
+    Reserved {
+        /// The whole role.
+        role: String,
+        /// `.`, `..` or `*`.
+        component: &'static str,
+    },
+    /// A component that reads like an option.
+    #[error("Role component '{0}' is invalid because it starts with a dash")]
+    LeadingDash(String),
+    /// A component with white space or DEL.
+    #[error("Role component '{0}' is invalid because it contains backspace or whitespace")]
+    Whitespace(String),
+}
+
+fn check_role(role: &str) -> Result<(), RoleError> {
+    if role == "*" {
+        return Ok(());
+    }
+    if role.starts_with('/') {
+        return Err(RoleError::LeadingSlash(role.to_owned()));
+    }
+    if role.ends_with('/') {
+        return Err(RoleError::TrailingSlash(role.to_owned()));
+    }
+    if role.contains("//") {
+        return Err(RoleError::AdjacentSlashes(role.to_owned()));
+    }
+    if role.is_empty() {
+        return Err(RoleError::Empty);
+    }
+    role.split('/').try_for_each(|part| {
+        for reserved in [".", "..", "*"] {
+            if part == reserved {
+                return Err(RoleError::Reserved {
+                    role: role.to_owned(),
+                    component: reserved,
+                });
+            }
+        }
+        if part.starts_with('-') {
+            return Err(RoleError::LeadingDash(part.to_owned()));
+        }
+        // Tab, LF, VT, FF, CR, space and DEL; other control characters are legal, as in Mesos.
+        if part.bytes().any(|b| matches!(b, 0x09..=0x0d | b' ' | 0x7f)) {
+            return Err(RoleError::Whitespace(part.to_owned()));
+        }
+        Ok(())
+    })
+}
+
+/// A role name, `*` included: a path of components separated by `/`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Role(Arc<str>);
+
+static STAR: LazyLock<Role> = LazyLock::new(|| Role(Arc::from("*")));
+
+impl Role {
+    /// Checks and takes the text.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, RoleError> {
+        let text = text.as_ref();
+        check_role(text)?;
+        Ok(if text == "*" {
+            Role::star()
+        } else {
+            Role(Arc::from(text))
+        })
+    }
+
+    /// The default role, which nothing can be reserved for.
+    pub fn star() -> Role {
+        STAR.clone()
+    }
+
+    /// Whether this is `*`.
+    pub fn is_star(&self) -> bool {
+        &*self.0 == "*"
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this lies below `other` in the tree (`a/b` below `a`; never below itself).
+    pub fn is_strict_subrole_of(&self, other: &Role) -> bool {
+        self.0
+            .strip_prefix(&*other.0)
+            .is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Whether this is `other` or lies below it.
+    pub fn is_within(&self, other: &Role) -> bool {
+        self == other || self.is_strict_subrole_of(other)
+    }
+
+    /// The role above, `None` for a top-level one.
+    pub fn parent(&self) -> Option<Role> {
+        self.0.rsplit_once('/').map(|(above, _)| Role(Arc::from(above)))
+    }
+
+    /// The roles above, nearest first.
+    pub fn ancestors(&self) -> impl Iterator<Item = Role> {
+        std::iter::successors(self.parent(), Role::parent)
+    }
+}
+
+impl Default for Role {
+    fn default() -> Self {
+        Role::star()
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = RoleError;
+    fn from_str(s: &str) -> Result<Self, RoleError> {
+        Role::new(s)
+    }
+}
+
+impl std::borrow::Borrow<str> for Role {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn roles_follow_the_rules_of_mesos() {
+        for good in [
+            "foo",
+            "123",
+            "foo-bar",
+            "foo..bar",
+            "...",
+            "foo/.bar",
+            "a/b/c/d/e/f/g/h",
+            "*",
+        ] {
+            assert_eq!(Role::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "-foo",
+            "/",
+            "/foo",
+            "foo/",
+            "foo//bar",
+            "foo bar",
+            "a\tb",
+            "a\nb",
+            "foo/.",
+            "foo/../bar",
+            "foo/-bar",
+            "foo/*",
+            "*/foo",
+            "a\u{7f}",
+        ] {
+            assert!(Role::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn role_errors_name_the_offending_part() {
+        let text = |r: &str| Role::new(r).unwrap_err().to_string();
+        assert_eq!(text("/x"), "Role '/x' cannot start with a slash");
+        assert_eq!(
+            text("x/-a"),
+            "Role component '-a' is invalid because it starts with a dash"
+        );
+        assert_eq!(text("a/.."), "Role 'a/..' cannot include '..' as a component");
+        assert_eq!(text(""), "Role names cannot be the empty string");
+    }
+
+    #[test]
+    fn a_subrole_lies_below_whole_components_only() {
+        let role = |r: &str| Role::new(r).unwrap();
+        assert!(role("a/b").is_strict_subrole_of(&role("a")));
+        assert!(!role("ab").is_strict_subrole_of(&role("a")));
+        assert!(!role("a").is_strict_subrole_of(&role("a")));
+        assert!(role("a").is_within(&role("a")));
+        let above: Vec<_> = role("a/b/c").ancestors().collect();
+        assert_eq!(above, [role("a/b"), role("a")]);
+    }
+
+    #[test]
+    fn ids_refuse_slashes_and_control_characters() {
+        assert_eq!(TaskId::new("").unwrap_err().to_string(), "ID must not be empty");
+        assert_eq!(
+            TaskId::new("a/b").unwrap_err().to_string(),
+            "'a/b' contains invalid characters"
+        );
+        assert_eq!(TaskId::new("..").unwrap_err().to_string(), "'..' is disallowed");
+        assert!(TaskId::new("x".repeat(256)).is_err());
+        assert!(TaskId::new("x".repeat(255)).is_ok());
+    }
+}

@@ -2,19 +2,19 @@
 //!
 //! The vocabulary every other crate shares. Nothing here knows protobuf, JSON, a clock, a file or a thread:
 //! conversions to the wire live in `meseta-proto`, decisions in the cores.
+#![deny(clippy::iter_over_hash_type)]
 
+pub mod attribute;
+pub mod flag;
 pub mod id;
+pub mod link;
+pub mod random;
+pub mod resource;
+pub mod task;
 pub mod time;
 
-pub mod resource;
-
-pub mod task;
-
-pub mod link;
-
-pub mod flag;
-
+pub use attribute::Attributes;
 pub use id::{AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, Role, TaskId, UpdateUuid};
-pub use resource::Resources;
+pub use resource::{Resource, Resources, Scalar};
 pub use task::TaskState;
 pub use time::{Mono, Now, Wall};

@@ -1,1 +1,11 @@
-//! End to end, conformance, faults, benches and tidy.
+//! End to end, conformance, faults, benches and tidy: what the tests of the whole share.
+//!
+//! The tests themselves are in `tests/tests`, one file per concern. Those that are rows of a bar run small in the
+//! quick suite and in full when `tests/run --bar ROW` asks for it ([`bar`]).
+
+pub mod bar;
+pub mod binary;
+pub mod cluster;
+pub mod ports;
+pub mod skip;
+pub mod wait;

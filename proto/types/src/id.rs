@@ -133,12 +133,18 @@ impl fmt::Debug for UpdateUuid {
     }
 }
 
+/// The longest role name. Mesos has no bound; here a role costs one node of the allocator's tree per component.
+pub const ROLE_MAX_BYTES: usize = 1024;
+
 /// Why a text is no role. The texts are Mesos's own (`src/common/roles.cpp`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
     /// Nothing there.
     #[error("Role names cannot be the empty string")]
     Empty,
+    /// Longer than [`ROLE_MAX_BYTES`].
+    #[error("Role names must not be longer than {ROLE_MAX_BYTES} bytes")]
+    TooLong,
     /// A slash in front.
     #[error("Role '{0}' cannot start with a slash")]
     LeadingSlash(String),
@@ -167,6 +173,9 @@ pub enum RoleError {
 fn check_role(role: &str) -> Result<(), RoleError> {
     if role == "*" {
         return Ok(());
+    }
+    if role.len() > ROLE_MAX_BYTES {
+        return Err(RoleError::TooLong);
     }
     if role.starts_with('/') {
         return Err(RoleError::LeadingSlash(role.to_owned()));

@@ -1,0 +1,190 @@
+//! One agent: what it has, who holds what of it, what is free.
+
+use crate::allocator::{AgentTraits, Broken};
+use crate::filter::Refusals;
+use crate::tree::NodeNo;
+use meseta_types::Resources;
+use meseta_types::resource::Quantities;
+
+/// An agent's books. Everything in here is unallocated: the client says for which role it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    total: Resources,
+    /// The sum of `holdings`.
+    held: Resources,
+    /// What may be offered: nothing at all while more is held than there is.
+    free: Resources,
+    /// Offered to or used by each client, by client.
+    holdings: Vec<(NodeNo, Resources)>,
+    /// What clients refused, by client.
+    refusals: Vec<(NodeNo, Refusals)>,
+    pub(crate) traits: AgentTraits,
+    pub(crate) active: bool,
+    /// Waits in the allocator's list of agents to look at.
+    pub(crate) dirty: bool,
+    pub(crate) has_gpus: bool,
+    /// No entry of the total needs a second look: nothing is reserved, shared or revocable.
+    pub(crate) plain: bool,
+    /// `free` reaches the minimum of the cluster's configuration.
+    pub(crate) worth_offering: bool,
+}
+
+impl Agent {
+    pub(crate) fn new(total: Resources, traits: AgentTraits, minimum: &[Quantities]) -> Agent {
+        let mut agent = Agent {
+            total: Resources::new(),
+            held: Resources::new(),
+            free: Resources::new(),
+            holdings: Vec::new(),
+            refusals: Vec::new(),
+            traits,
+            active: true,
+            dirty: false,
+            has_gpus: false,
+            plain: true,
+            worth_offering: false,
+        };
+        agent.set_total(total, minimum);
+        agent
+    }
+
+    pub(crate) fn set_total(&mut self, total: Resources, minimum: &[Quantities]) {
+        self.has_gpus = !total.scalar("gpus").eq(&meseta_types::Scalar::ZERO);
+        self.plain = total
+            .iter()
+            .all(|r| r.reservations.is_empty() && !r.shared && !r.revocable);
+        self.total = total;
+        self.recompute(minimum);
+    }
+
+    pub(crate) fn total(&self) -> &Resources {
+        &self.total
+    }
+
+    pub(crate) fn free(&self) -> &Resources {
+        &self.free
+    }
+
+    pub(crate) fn holdings(&self) -> impl Iterator<Item = (NodeNo, &Resources)> {
+        self.holdings.iter().map(|(client, held)| (*client, held))
+    }
+
+    pub(crate) fn held_by(&self, client: NodeNo) -> Option<&Resources> {
+        let at = position(&self.holdings, client).ok()?;
+        self.holdings.get(at).map(|(_, held)| held)
+    }
+
+    fn recompute(&mut self, minimum: &[Quantities]) {
+        self.free = if self.held.is_empty() {
+            self.total.clone()
+        } else if self.held == self.total {
+            Resources::new()
+        } else if self.plain {
+            self.total.checked_sub(&self.held).unwrap_or_default()
+        } else {
+            // Shared resources are free however often they are held.
+            let single = |r: &Resources| r.filter(|r| !r.shared);
+            match single(&self.total).checked_sub(&single(&self.held)) {
+                Some(rest) => rest + self.total.filter(|r| r.shared),
+                None => Resources::new(),
+            }
+        };
+        self.worth_offering = reaches(&self.free, minimum);
+    }
+
+    /// The client gets `resources`, whether they are free or (known from before a fail-over) not.
+    pub(crate) fn give(&mut self, client: NodeNo, resources: &Resources, minimum: &[Quantities]) {
+        match position(&self.holdings, client) {
+            Ok(at) => {
+                if let Some((_, held)) = self.holdings.get_mut(at) {
+                    *held += resources;
+                }
+            }
+            Err(at) => self.holdings.insert(at, (client, resources.clone())),
+        }
+        self.held += resources;
+        self.recompute(minimum);
+    }
+
+    /// The client gives `resources` back; nothing changes if it does not have them.
+    pub(crate) fn take_back(
+        &mut self,
+        client: NodeNo,
+        resources: &Resources,
+        minimum: &[Quantities],
+    ) -> Result<(), Broken> {
+        let holds_not = || Broken(format!("given back but not held: {resources}"));
+        let at = position(&self.holdings, client).map_err(|_| holds_not())?;
+        let (_, held) = self.holdings.get_mut(at).ok_or_else(holds_not)?;
+        if !held.contains(resources) {
+            return Err(holds_not());
+        }
+        *held -= resources;
+        if held.is_empty() {
+            self.holdings.remove(at);
+        }
+        self.held -= resources;
+        self.recompute(minimum);
+        Ok(())
+    }
+
+    pub(crate) fn refusals(&self, client: NodeNo) -> Option<&Refusals> {
+        let at = position(&self.refusals, client).ok()?;
+        self.refusals.get(at).map(|(_, refusals)| refusals)
+    }
+
+    pub(crate) fn refusing_clients(&self) -> impl Iterator<Item = (NodeNo, &Refusals)> {
+        self.refusals.iter().map(|(client, r)| (*client, r))
+    }
+
+    pub(crate) fn refusals_mut(&mut self, client: NodeNo) -> &mut Refusals {
+        let at = match position(&self.refusals, client) {
+            Ok(at) => at,
+            Err(at) => {
+                self.refusals.insert(at, (client, Refusals::default()));
+                at
+            }
+        };
+        &mut self.refusals[at].1
+    }
+
+    pub(crate) fn forget_refusals(&mut self, client: NodeNo) {
+        if let Ok(at) = position(&self.refusals, client) {
+            self.refusals.remove(at);
+        }
+    }
+
+    /// Recomputes every sum.
+    pub(crate) fn check(&self, minimum: &[Quantities]) -> Result<(), String> {
+        let held = self
+            .holdings
+            .iter()
+            .fold(Resources::new(), |sum, (_, held)| sum + held);
+        if held != self.held {
+            return Err(format!("held {}, clients hold {held}", self.held));
+        }
+        if self.holdings.iter().any(|(_, held)| held.is_empty()) {
+            return Err("an empty holding".to_owned());
+        }
+        let mut again = self.clone();
+        again.recompute(minimum);
+        if again.free != self.free || again.worth_offering != self.worth_offering {
+            return Err(format!("free {}, should be {}", self.free, again.free));
+        }
+        let single = |r: &Resources| r.filter(|r| !r.shared);
+        let sum = single(&self.free) + single(&self.held);
+        if !self.free.is_empty() && !self.total.contains(&sum) {
+            return Err(format!("free and held are {sum} of {}", self.total));
+        }
+        Ok(())
+    }
+}
+
+fn position<T>(list: &[(NodeNo, T)], client: NodeNo) -> Result<usize, usize> {
+    list.binary_search_by_key(&client, |(c, _)| *c)
+}
+
+/// Whether one of the alternatives is there; no alternatives: anything is enough.
+pub(crate) fn reaches(resources: &Resources, minimum: &[Quantities]) -> bool {
+    !resources.is_empty() && (minimum.is_empty() || minimum.iter().any(|m| resources.contains_quantities(m)))
+}

@@ -26,8 +26,8 @@ mod stop;
 mod tests;
 
 pub use io::{
-    AckToken, Acked, CallError, CallSeq, Command, CommandId, Epoch, Exit, Identity, Input, Lane,
-    LinkEvent, LinkId, Notice, Output, Reply, Sent, Stop, TimerKind, Wish,
+    AckToken, Acked, CallError, CallSeq, Command, CommandId, Epoch, Exit, Identity, Input, Lane, LinkEvent,
+    LinkId, Notice, Output, Reply, Sent, Stop, TimerKind, Wish,
 };
 
 use crate::endpoint::Endpoint;
@@ -105,10 +105,20 @@ enum State {
     Fresh,
     Storing,
     Locating,
-    Connecting { until: Mono },
-    Subscribing { until: Mono },
-    Subscribed { since: Mono, heard: Mono, limit: Duration },
-    BackingOff { until: Mono },
+    Connecting {
+        until: Mono,
+    },
+    Subscribing {
+        until: Mono,
+    },
+    Subscribed {
+        since: Mono,
+        heard: Mono,
+        limit: Duration,
+    },
+    BackingOff {
+        until: Mono,
+    },
     Stopped(Exit),
 }
 
@@ -165,6 +175,14 @@ impl Driver {
     /// The current subscription, if there is one.
     pub fn epoch(&self) -> Option<Epoch> {
         matches!(self.state, State::Subscribed { .. }).then_some(self.epoch)
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&self) -> Option<&Exit> {
+        match &self.state {
+            State::Stopped(exit) => Some(exit),
+            _ => None,
+        }
     }
 
     /// One input, all its consequences, in order.
@@ -380,6 +398,9 @@ impl Driver {
     }
 
     fn subscribed(&mut self, now: Mono, event: Option<event::Subscribed>, out: &mut Vec<Output>) {
+        if matches!(self.state, State::Subscribed { .. }) {
+            return self.lose(now, "a second SUBSCRIBED event".to_owned(), None, out);
+        }
         let Some(subscribed) = event else {
             return self.lose(now, "a SUBSCRIBED event without content".to_owned(), None, out);
         };
@@ -421,7 +442,11 @@ impl Driver {
         match text.as_str() {
             "Framework failed over" => self.exit(Exit::FailedOver, out),
             "Framework has been removed" => {
-                let exit = if self.tearing_down() { Exit::TornDown } else { Exit::Removed };
+                let exit = if self.tearing_down() {
+                    Exit::TornDown
+                } else {
+                    Exit::Removed
+                };
                 self.exit(exit, out);
             }
             _ if matches!(self.state, State::Subscribed { .. }) => self.lose(now, text, None, out),
@@ -453,7 +478,12 @@ impl Driver {
         match Endpoint::from_location(location) {
             Err(e) => self.lose(now, format!("a redirect to nowhere: {e}"), None, out),
             Ok(to) if self.hops.contains(&to) || self.hops.len() > HOPS_MAX => {
-                self.lose(now, format!("the masters redirect in circles (last to {to})"), None, out);
+                self.lose(
+                    now,
+                    format!("the masters redirect in circles (last to {to})"),
+                    None,
+                    out,
+                );
             }
             Ok(to) => {
                 out.push(Output::Cut(self.link));
@@ -479,7 +509,10 @@ impl Driver {
             _ => self.next_master = self.next_master.wrapping_add(1),
         }
         let (mut until, mut retry_in) = self.backoff.failed(now, &mut self.rng);
-        if let Some(asked) = wait.map(|w| w.min(self.cfg.backoff_most)).filter(|w| *w > retry_in) {
+        if let Some(asked) = wait
+            .map(|w| w.min(self.cfg.backoff_most))
+            .filter(|w| *w > retry_in)
+        {
             (until, retry_in) = (now + asked, asked);
         }
         self.state = State::BackingOff { until };

@@ -142,8 +142,14 @@ mod tests {
 
     #[test]
     fn errors_name_the_part_that_is_wrong() {
-        check("m1:0", "error: '0' is no port in 'm1:0': give a number from 1 to 65535");
-        check("m1:x", "error: 'x' is no port in 'm1:x': give a number from 1 to 65535");
+        check(
+            "m1:0",
+            "error: '0' is no port in 'm1:0': give a number from 1 to 65535",
+        );
+        check(
+            "m1:x",
+            "error: 'x' is no port in 'm1:x': give a number from 1 to 65535",
+        );
         check("m 1", "error: 'm 1' is no host name or IP address");
         check("", "error: an address is missing: give host:port");
         check(

@@ -59,10 +59,16 @@ pub enum IdentityError {
 }
 
 /// A new id: the framework's name and a random part, so that two installations never fight over one.
-pub fn choose(name: &str) -> FrameworkId {
+pub(crate) fn choose(name: &str) -> FrameworkId {
     let readable: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(NAME_IN_ID_MAX)
         .collect();
     FrameworkId::as_written(&format!("{readable}-{}", uuid::Uuid::new_v4()))
@@ -99,14 +105,20 @@ fn read(path: &Path, name: &str) -> Result<Identity, IdentityError> {
     match File::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Identity::Chosen(choose(name))),
         Err(e) => return Err(fault(e)),
-        Ok(file) => file
-            .take(FILE_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map_err(|e| if e.kind() == io::ErrorKind::InvalidData { foreign(e.to_string()) } else { fault(e) })?,
+        Ok(file) => file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|e| {
+            if e.kind() == io::ErrorKind::InvalidData {
+                foreign(e.to_string())
+            } else {
+                fault(e)
+            }
+        })?,
     };
     let stored: Stored = serde_json::from_str(&text).map_err(|e| foreign(e.to_string()))?;
     if stored.format > FORMAT {
-        return Err(foreign(format!("format {} is newer than {FORMAT}", stored.format)));
+        return Err(foreign(format!(
+            "format {} is newer than {FORMAT}",
+            stored.format
+        )));
     }
     if stored.framework_name != name {
         return Err(IdentityError::OtherFramework {
@@ -162,7 +174,10 @@ mod tests {
         assert!(matches!(chosen, Identity::Chosen(_)));
         assert!(chosen.id().as_str().starts_with("hello-"));
         store(&path, "hello", chosen.id()).await.unwrap();
-        assert_eq!(load(&path, "hello").await.unwrap(), Identity::Known(chosen.id().clone()));
+        assert_eq!(
+            load(&path, "hello").await.unwrap(),
+            Identity::Known(chosen.id().clone())
+        );
     }
 
     #[tokio::test]
@@ -171,8 +186,16 @@ mod tests {
         let path = dir.path().join("id.json");
         store(&path, "other", &choose("other")).await.unwrap();
         let refused = load(&path, "hello").await.unwrap_err();
-        assert!(matches!(refused, IdentityError::OtherFramework { .. }), "{refused}");
-        for text in ["", "{", "{\"format\":99,\"framework_name\":\"hello\",\"framework_id\":\"x\"}", "\u{0}"] {
+        assert!(
+            matches!(refused, IdentityError::OtherFramework { .. }),
+            "{refused}"
+        );
+        for text in [
+            "",
+            "{",
+            "{\"format\":99,\"framework_name\":\"hello\",\"framework_id\":\"x\"}",
+            "\u{0}",
+        ] {
             fs::write(&path, text).unwrap();
             let refused = load(&path, "hello").await.unwrap_err();
             assert!(matches!(refused, IdentityError::Foreign { .. }), "{refused}");

@@ -1,9 +1,9 @@
 //! The cloneable handle: calls from anywhere, answered when their fate is known.
 
+use super::Events;
 use super::config::{Config, IdentityStore, StartError};
 use super::event::Offer;
 use super::shell::{self, Request};
-use super::Events;
 use crate::driver::{CallError, Command, Driver, DriverConfig, Epoch, Exit, Identity, Sent, Stop, Wish};
 use crate::framework::Framework;
 use crate::identity;

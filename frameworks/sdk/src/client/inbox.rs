@@ -35,7 +35,10 @@ pub(super) enum Item {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     /// The newest word of a task: by its agent, or by the master.
-    Task { task: String, by_agent: bool },
+    Task {
+        task: String,
+        by_agent: bool,
+    },
     Operation(String),
 }
 
@@ -241,7 +244,11 @@ impl Inbox {
                 task: u.status.task_id.value.clone(),
                 by_agent: u.status.uuid.is_some(),
             }),
-            (_, Some(u)) => u.status.operation_id.as_ref().map(|id| Key::Operation(id.value.clone())),
+            (_, Some(u)) => u
+                .status
+                .operation_id
+                .as_ref()
+                .map(|id| Key::Operation(id.value.clone())),
             _ => None,
         };
         if let Some(key) = key
@@ -370,7 +377,10 @@ mod tests {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         assert_eq!(inbox.push(offers(&ids)).len(), 3);
         assert_eq!(inbox.push(offers(&["more"])).len(), 1);
-        assert!(matches!(inbox.pop(), Some(Item::Lagged(Lagged { offers: 4, .. }))));
+        assert!(matches!(
+            inbox.pop(),
+            Some(Item::Lagged(Lagged { offers: 4, .. }))
+        ));
         inbox.pop();
         assert_eq!(inbox.push(offers(&["more"])), []);
     }

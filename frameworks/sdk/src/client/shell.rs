@@ -4,11 +4,11 @@
 //! shell: `requests` (bounded, callers wait), `back` (acknowledgements and declines, one per delivered thing),
 //! `heard` (bounded, wires wait). Out of it: `events` (bounded; the inbox behind it holds what does not fit).
 
+use super::Events;
 use super::config::{Config, IdentityStore};
 use super::event::{Back, BackSender, Event, Offer, OperationUpdate, Subscribed, Update};
 use super::handle::filters;
 use super::inbox::{Inbox, Item};
-use super::Events;
 use crate::driver::{
     CallError, Command, CommandId, Driver, Epoch, Exit, Input, Lane, LinkId, Notice, Output, Sent, Stop,
 };
@@ -72,7 +72,15 @@ pub(super) fn spawn(
         exit: None,
         exited,
     };
-    tokio::spawn(shell.run(Inputs { requests, given_back, heard, stored }, events));
+    tokio::spawn(shell.run(
+        Inputs {
+            requests,
+            given_back,
+            heard,
+            stored,
+        },
+        events,
+    ));
     Events { queue }
 }
 
@@ -249,7 +257,11 @@ impl Shell {
             match output {
                 Output::Store(id) => self.store_id(id),
                 Output::Locate => located = true,
-                Output::Connect { link, endpoint, subscribe } => {
+                Output::Connect {
+                    link,
+                    endpoint,
+                    subscribe,
+                } => {
                     tracing::debug!(master = %endpoint, "subscribing");
                     self.link = Some((link, self.wire.open(link, &endpoint, *subscribe)));
                 }
@@ -258,7 +270,12 @@ impl Shell {
                         self.link = None;
                     }
                 }
-                Output::Send { link, lane, seq, call } => {
+                Output::Send {
+                    link,
+                    lane,
+                    seq,
+                    call,
+                } => {
                     if let Some((_, open)) = self.link.as_mut().filter(|(open, _)| *open == link) {
                         open.send(lane, seq, call);
                     }
@@ -283,7 +300,9 @@ impl Shell {
         let (path, name, done) = (self.store.clone(), self.name.clone(), self.stored_by.clone());
         tokio::spawn(async move {
             let outcome = match path {
-                Some(path) => identity::store(&path, &name, &id).await.map_err(|e| e.to_string()),
+                Some(path) => identity::store(&path, &name, &id)
+                    .await
+                    .map_err(|e| e.to_string()),
                 None => Ok(()),
             };
             let _ = done.send(outcome).await;
@@ -399,7 +418,10 @@ impl Declined {
         let agent = AgentId::as_written(&agent.value);
         let millis = u64::try_from(refuse.as_millis()).unwrap_or(u64::MAX);
         let lane = Lane::of_agent(Some(&agent));
-        let entry = self.0.entry((lane, millis)).or_insert_with(|| (Some(agent), Vec::new()));
+        let entry = self
+            .0
+            .entry((lane, millis))
+            .or_insert_with(|| (Some(agent), Vec::new()));
         entry.1.push(offer);
     }
 }
@@ -407,7 +429,9 @@ impl Declined {
 /// Up to a fifth more or less, by the agent's id: the agents come back spread, and each always after the same time.
 /// Eight steps, so that many declines still share a call.
 fn with_jitter(base: Duration, agent: &str) -> Duration {
-    let hash = agent.bytes().fold(7_u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
+    let hash = agent
+        .bytes()
+        .fold(7_u32, |h, b| h.wrapping_mul(31).wrapping_add(u32::from(b)));
     base.mul_f64(0.8 + f64::from(hash % 8) * 0.05)
 }
 

@@ -95,9 +95,7 @@ mod tests {
         let draw = |seed| {
             let mut b = BackOff::new(Duration::from_millis(100), Duration::from_secs(15));
             let mut rng = Rng::new(seed);
-            (0..20)
-                .map(|_| b.failed(Mono(0), &mut rng).1)
-                .collect::<Vec<_>>()
+            (0..20).map(|_| b.failed(Mono(0), &mut rng).1).collect::<Vec<_>>()
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

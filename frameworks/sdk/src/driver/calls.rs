@@ -2,8 +2,7 @@
 
 use super::backoff::{BackOff, Rng};
 use super::io::{
-    AckToken, Acked, CallError, CallSeq, Command, CommandId, Epoch, Exit, LinkId, Output, Reply,
-    Sent, TimerKind, Wish,
+    AckToken, Acked, CallError, CallSeq, CommandId, Epoch, Exit, LinkId, Output, Reply, Sent, TimerKind, Wish,
 };
 use super::rules::{self, Afterwards, Rule, Verdict};
 use super::{Broken, Driver, DriverConfig, State};
@@ -99,7 +98,10 @@ impl Calls {
             .filter(|p| matches!(p.place, Place::InFlight { .. }))
             .count();
         if flying != self.in_flight {
-            return Err(Broken(format!("{flying} calls in flight, counted {}", self.in_flight)));
+            return Err(Broken(format!(
+                "{flying} calls in flight, counted {}",
+                self.in_flight
+            )));
         }
         for (at, seq) in &self.retries {
             match self.pending.get(seq).map(|p| &p.place) {
@@ -185,14 +187,7 @@ impl Calls {
     }
 
     /// Sends it again later on this stream, or gives it up as unknown.
-    fn again(
-        &mut self,
-        now: Mono,
-        seq: CallSeq,
-        at_least: Duration,
-        why: String,
-        out: &mut Vec<Output>,
-    ) {
+    fn again(&mut self, now: Mono, seq: CallSeq, at_least: Duration, why: String, out: &mut Vec<Output>) {
         let Some(pending) = self.pending.get_mut(&seq) else {
             return;
         };
@@ -215,13 +210,7 @@ impl Calls {
     }
 
     /// Timeouts and repetitions that are due.
-    pub(super) fn expire(
-        &mut self,
-        now: Mono,
-        cfg: &DriverConfig,
-        link: LinkId,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn expire(&mut self, now: Mono, cfg: &DriverConfig, link: LinkId, out: &mut Vec<Output>) {
         while let Some((at, seq)) = self.due.front().copied().filter(|(at, _)| *at <= now) {
             self.due.pop_front();
             let waiting = matches!(
@@ -299,9 +288,10 @@ impl Calls {
     pub(super) fn end(&mut self, out: &mut Vec<Output>) {
         let all: Vec<CallSeq> = self.pending.keys().copied().collect();
         for seq in all {
-            let flying_once = self.pending.get(&seq).is_some_and(|p| {
-                !p.rule.repeatable && matches!(p.place, Place::InFlight { .. })
-            });
+            let flying_once = self
+                .pending
+                .get(&seq)
+                .is_some_and(|p| !p.rule.repeatable && matches!(p.place, Place::InFlight { .. }));
             let error = if flying_once {
                 CallError::Unknown("the driver stopped before the answer came".to_owned())
             } else {
@@ -473,7 +463,8 @@ impl Driver {
             _ if !in_flight => {}
             Reply::Refused { code, text } => match rules::read_refusal(code, &text) {
                 Verdict::CallersFault => {
-                    self.calls.answer(seq, Err(CallError::Refused { code, text }), out);
+                    self.calls
+                        .answer(seq, Err(CallError::Refused { code, text }), out);
                 }
                 Verdict::StreamDead => {
                     // Refused before it was applied: an ACCEPT among them certainly launched nothing.

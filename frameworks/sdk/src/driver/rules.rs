@@ -50,12 +50,8 @@ pub(super) fn of(call: Type, agent: Option<&AgentId>) -> Option<Rule> {
             rule(agent_lane, true, Afterwards::Stale)
         }
         Type::Kill | Type::Shutdown => rule(agent_lane, true, Afterwards::Again),
-        Type::Suppress | Type::Revive | Type::UpdateFramework => {
-            rule(Lane::Wish, true, Afterwards::Folded)
-        }
-        Type::Acknowledge | Type::AcknowledgeOperationStatus => {
-            rule(Lane::Free, true, Afterwards::Stale)
-        }
+        Type::Suppress | Type::Revive | Type::UpdateFramework => rule(Lane::Wish, true, Afterwards::Folded),
+        Type::Acknowledge | Type::AcknowledgeOperationStatus => rule(Lane::Free, true, Afterwards::Stale),
         Type::Reconcile | Type::ReconcileOperations | Type::Request => {
             rule(Lane::Free, true, Afterwards::Stale)
         }

@@ -97,9 +97,7 @@ impl Env {
     fn connected_to(&mut self) -> (Endpoint, Box<scheduler::Call>) {
         self.take(|o| match o {
             Output::Connect {
-                endpoint,
-                subscribe,
-                ..
+                endpoint, subscribe, ..
             } => Some((endpoint.clone(), subscribe.clone())),
             _ => None,
         })
@@ -506,7 +504,10 @@ fn an_accept_with_a_lost_answer_is_unknown_and_never_repeated() {
     let command = env.command(Some(Epoch(1)), accept());
     let seq = env.sent(call::Type::Accept);
     env.reply(seq, Reply::Unknown("connection reset".into()));
-    assert_eq!(env.answer(command), Err(CallError::Unknown("connection reset".into())));
+    assert_eq!(
+        env.answer(command),
+        Err(CallError::Unknown("connection reset".into()))
+    );
     for _ in 0..3 {
         env.pass(secs(40));
         env.link(LinkEvent::Alive);
@@ -565,13 +566,7 @@ fn a_kill_is_repeated_until_answered_and_goes_on_over_a_new_stream() {
     env.resubscribe();
     assert_eq!(env.sent(call::Type::Kill), seq);
     env.reply(seq, Reply::Accepted);
-    assert_eq!(
-        env.answer(command),
-        Ok(Sent {
-            seq,
-            epoch: Epoch(2)
-        })
-    );
+    assert_eq!(env.answer(command), Ok(Sent { seq, epoch: Epoch(2) }));
     env.nothing_else();
 }
 
@@ -690,7 +685,9 @@ fn an_unconfirmed_update_that_is_refused_gives_way_to_the_old_description() {
     env.pass(secs(15));
     env.locate(&["m1"]);
     env.link(LinkEvent::Opened);
-    env.event(error_event("'FrameworkInfo.roles' contains duplicate items: { a }"));
+    env.event(error_event(
+        "'FrameworkInfo.roles' contains duplicate items: { a }",
+    ));
     env.cut();
     assert!(matches!(env.answer(command), Err(CallError::Refused { .. })));
     assert_eq!(env.resubscribe().framework_info.name, "test");
@@ -906,8 +903,22 @@ fn the_machine_knows_no_clock_no_socket_and_no_randomness_of_its_own() {
     for file in files.iter().filter(|f| !f.ends_with("tests.rs")) {
         let text = std::fs::read_to_string(file).unwrap();
         for word in [
-            "tokio", "hyper::", "tonic", "Instant", "SystemTime", "std::net", "std::fs", "std::thread",
-            "HashMap", "HashSet", "rand::", "getrandom", "Uuid", "unsafe", "Mutex", "std::env",
+            "tokio",
+            "hyper::",
+            "tonic",
+            "Instant",
+            "SystemTime",
+            "std::net",
+            "std::fs",
+            "std::thread",
+            "HashMap",
+            "HashSet",
+            "rand::",
+            "getrandom",
+            "Uuid",
+            "unsafe",
+            "Mutex",
+            "std::env",
         ] {
             assert!(!text.contains(word), "{} uses {word}", file.display());
         }

@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
         let (up, queue) = mpsc::channel(UP_QUEUE);
         // Hello lies in the queue before the call is made: its answer's headers may wait for it.
         let first = message(api::up::Body::Hello(api::Hello {
-            subscribe: Some(hello),
+            subscribe: hello,
             ..Default::default()
         }));
         up.send(first).await.map_err(|e| LinkEvent::Lost(e.to_string()))?;
@@ -242,7 +242,10 @@ fn bye_says(bye: api::Bye) -> LinkEvent {
 /// What a gRPC status says about the subscription.
 fn ended(status: &Status) -> LinkEvent {
     let text = status.message().to_owned();
-    let leader = status.metadata().get("meseta-leader").and_then(|v| v.to_str().ok());
+    let leader = status
+        .metadata()
+        .get("meseta-leader")
+        .and_then(|v| v.to_str().ok());
     match status.code() {
         Code::Unavailable => match leader {
             Some(leader) => LinkEvent::Moved(leader.to_owned()),

@@ -64,7 +64,12 @@ struct Target {
     stream_id: OnceLock<HeaderValue>,
 }
 
-pub(super) fn open(ear: Ear, endpoint: &Endpoint, encoding: Encoding, subscribe: scheduler::Call) -> HttpLink {
+pub(super) fn open(
+    ear: Ear,
+    endpoint: &Endpoint,
+    encoding: Encoding,
+    subscribe: scheduler::Call,
+) -> HttpLink {
     let target = Arc::new(Target {
         endpoint: endpoint.clone(),
         encoding,
@@ -194,7 +199,7 @@ async fn read_records(ear: &Ear, target: &Target, mut body: Incoming) -> String 
                 Err(_trailers) => continue,
             },
         };
-        decoder.push(data);
+        decoder.push(&data);
         let mut whole = false;
         loop {
             match decoder.next_record() {
@@ -274,7 +279,12 @@ async fn one_call(
     for fresh in [false, true] {
         let request = match target.request(call) {
             Ok(request) => request,
-            Err(e) => return Reply::Refused { code: 400, text: e.to_string() },
+            Err(e) => {
+                return Reply::Refused {
+                    code: 400,
+                    text: e.to_string(),
+                };
+            }
         };
         let mut sender = match connection.take() {
             Some(sender) if !fresh => sender,

@@ -473,8 +473,11 @@ impl Driver {
     }
 
     /// The leader is elsewhere. While subscribing that is followed at once; a circle of redirects is an election
-    /// under way.
+    /// under way. A stream that ends with it is lost like any other: its calls must be settled first.
     fn moved(&mut self, now: Mono, location: &str, out: &mut Vec<Output>) {
+        if matches!(self.state, State::Subscribed { .. }) {
+            return self.lose(now, format!("another master leads: {location}"), None, out);
+        }
         match Endpoint::from_location(location) {
             Err(e) => self.lose(now, format!("a redirect to nowhere: {e}"), None, out),
             Ok(to) if self.hops.contains(&to) || self.hops.len() > HOPS_MAX => {

@@ -13,6 +13,7 @@ mod wire;
 
 pub mod binary;
 pub mod body;
+pub mod convert;
 pub mod json;
 pub mod recordio;
 pub mod transcode;

@@ -132,6 +132,7 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+#[cfg(test)]
 /// Writes what `fill` appends as one length-delimited value.
 pub(crate) fn put_nested<E>(
     out: &mut Vec<u8>,

@@ -21,6 +21,9 @@ pub struct Now {
     pub wall: Wall,
 }
 
+/// In a second.
+const NANOS: i64 = 1_000_000_000;
+
 impl Mono {
     /// The time since `earlier`, zero if `earlier` lies ahead.
     pub fn since(self, earlier: Mono) -> Duration {
@@ -51,18 +54,42 @@ impl Sub<Duration> for Mono {
 
 impl Wall {
     /// Seconds since the epoch as Mesos writes them (a double).
+    ///
+    /// Whole seconds and the rest apart: the nearest double, so that a time stamp read from the wire is written back
+    /// with the same digits.
     pub fn as_secs_f64(self) -> f64 {
-        self.0 as f64 / 1e9
+        (self.0 / NANOS) as f64 + (self.0 % NANOS) as f64 / NANOS as f64
     }
 
     /// From seconds since the epoch; not-a-number and values out of range saturate.
     pub fn from_secs_f64(secs: f64) -> Wall {
-        Wall((secs * 1e9) as i64)
+        let nanos = (secs.fract() * NANOS as f64).round() as i64;
+        Wall((secs.trunc() as i64).saturating_mul(NANOS).saturating_add(nanos))
     }
 }
 
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.6}", self.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn odd_doubles_saturate() {
+        assert_eq!(Wall::from_secs_f64(f64::NAN), Wall(0));
+        assert_eq!(Wall::from_secs_f64(f64::INFINITY), Wall(i64::MAX));
+        assert_eq!(Wall::from_secs_f64(-1.5), Wall(-1_500_000_000));
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_stamp_of_the_wire_keeps_its_digits(secs in 1.6e9_f64..4e9) {
+            prop_assert_eq!(Wall::from_secs_f64(secs).as_secs_f64(), secs);
+        }
     }
 }

@@ -72,11 +72,11 @@ fn cycles(c: &mut Criterion) {
             let mut allocator = held.clone();
             let mut grant = vec![grants[0].clone()];
             let refuse = Return::Refused {
-                refuse: Duration::from_secs(5),
+                refuse: Duration::ZERO,
             };
             b.iter(|| {
                 let g = grant.pop().unwrap();
-                allocator.revive(g.framework, &BTreeSet::new()).unwrap();
+                allocator.launched(g.framework);
                 allocator
                     .recover(g.agent, g.framework, &g.resources, refuse, NOW)
                     .unwrap();

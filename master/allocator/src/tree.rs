@@ -176,7 +176,7 @@ impl Tree {
 
     /// Puts a client into the order, or takes it out. False if it was so already.
     pub(crate) fn set_active(&mut self, client: NodeNo, active: bool) -> bool {
-        if !self.node(client).is_some_and(|node| (node.active > 0) != active) {
+        if self.node(client).is_none_or(|node| (node.active > 0) == active) {
             return false;
         }
         let mut no = client;

@@ -168,8 +168,8 @@ impl Model {
         for grant in grants {
             assert!(self.known.contains(&grant.framework));
             assert_eq!(
-                grant.resources.allocations().into_iter().collect::<Vec<_>>(),
-                [grant.role.clone()]
+                grant.resources.allocations(),
+                BTreeSet::from([grant.role.clone()])
             );
             assert!(grant.resources.iter().all(|r| r.is_allocatable_to(&grant.role)));
             self.outstanding.push(grant);

@@ -7,6 +7,15 @@ pub mod config;
 pub mod io;
 
 mod core;
+mod health;
+mod journal;
+mod model;
+mod streams;
+mod text;
+mod timers;
+
+#[cfg(test)]
+mod tests;
 
 pub use crate::core::{AgentCore, Effects};
 pub use config::{Config, ReconfigurationPolicy};

@@ -1,6 +1,7 @@
 //! What the master is told at its start, with the defaults of Mesos (`src/master/constants.hpp`, `flags.cpp`) and ours.
 
 use meseta_types::Role;
+use meseta_types::resource::Quantities;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct RateLimit {
 /// The master's settings, as far as they change its decisions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Entropy: for the order of agents in an allocation, and against chosen hash collisions.
+    pub seed: u64,
     /// This master's id: new at every start, prefix of every id it gives out.
     pub master_id: Arc<str>,
     /// `--agent_ping_timeout`: pings are sent this far apart.
@@ -43,6 +46,12 @@ pub struct Config {
     pub offer_timeout: Option<Duration>,
     /// `--allocation_interval`: an upper bound, see the allocator.
     pub allocation_interval: Duration,
+    /// `--min_allocatable_resources`.
+    pub min_allocatable_resources: Vec<Quantities>,
+    /// `--fair_sharing_excluded_resource_names`.
+    pub fair_sharing_excluded_resource_names: BTreeSet<Arc<str>>,
+    /// `--filter_gpu_resources`.
+    pub filter_gpu_resources: bool,
     /// `--roles`; `None`: every role is welcome. `*` always is.
     pub roles: Option<BTreeSet<Role>>,
     /// `--root_submissions`.
@@ -58,7 +67,9 @@ pub struct Config {
 impl Config {
     /// The defaults, for a master with this id.
     pub fn new(master_id: impl Into<Arc<str>>) -> Config {
+        let allocator = meseta_allocator::Config::default();
         Config {
+            seed: 0,
             master_id: master_id.into(),
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
@@ -66,7 +77,10 @@ impl Config {
             agent_removal_rate_limit: None,
             recovery_agent_removal_limit: 1.0,
             offer_timeout: Some(Duration::from_secs(60)),
-            allocation_interval: Duration::from_secs(1),
+            allocation_interval: allocator.interval,
+            min_allocatable_resources: allocator.min_allocatable,
+            fair_sharing_excluded_resource_names: allocator.excluded,
+            filter_gpu_resources: allocator.filter_gpus,
             roles: None,
             root_submissions: true,
             max_completed_frameworks: 50,

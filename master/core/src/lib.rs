@@ -1,4 +1,5 @@
 //! Cluster state, calls, offers and registry changes as a pure core.
+#![deny(clippy::iter_over_hash_type)]
 
 pub mod config;
 pub mod counters;
@@ -10,6 +11,10 @@ pub mod state;
 pub mod view;
 
 mod core;
+mod index;
+mod ring;
+mod timers;
+mod wire;
 
 pub use crate::core::MasterCore;
 pub use config::Config;

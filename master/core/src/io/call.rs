@@ -207,6 +207,11 @@ pub const OPERATION_KINDS: [OperationKind; 10] = [
 ];
 
 impl OperationKind {
+    /// The wire name, for example `RESERVE`.
+    pub fn wire_name(self) -> String {
+        self.name().to_ascii_uppercase()
+    }
+
     /// The name in lower case, as metrics spell it.
     pub fn name(self) -> &'static str {
         match self {

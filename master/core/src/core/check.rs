@@ -1,0 +1,295 @@
+//! Recomputes every sum and cross-reference of the core from scratch (invariants 1 to 3 of the architecture page).
+//!
+//! Run after every step in tests and in the simulated world. Looks at everything: not for a busy master.
+
+use super::{LinkUse, MasterCore, Timer};
+use crate::io::StreamId;
+use crate::pages::{AgentKey, FrameworkKey, OfferKey, TaskKey};
+use crate::refusal::Broken;
+use crate::state::{Agent, FrameworkState, Standing, Task, TaskList, Usage};
+use meseta_types::{FrameworkId, Resources};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Checked = Result<(), Broken>;
+
+pub(super) fn check(core: &MasterCore) -> Checked {
+    let mut sums: BTreeMap<(AgentKey, FrameworkKey), Usage> = BTreeMap::new();
+    for (key, task) in core.tasks.iter() {
+        check_task(core, key, task)?;
+        if task.list == TaskList::Active
+            && !task.state().is_terminal()
+            && let Some(agent) = core.agent_ids.get(&task.agent_id)
+        {
+            sums.entry((agent, task.framework)).or_default().used += &task.resources;
+        }
+    }
+    for (agent, entry) in core.agents.iter() {
+        for ((framework, _), executor) in &entry.executors {
+            sums.entry((agent, *framework)).or_default().used += &executor.resources;
+        }
+    }
+    for (key, offer) in core.offers.iter() {
+        check_offer(core, key)?;
+        sums.entry((offer.agent, offer.framework)).or_default().offered += &offer.resources;
+    }
+    sums.retain(|_, usage| !usage.used.is_empty() || !usage.offered.is_empty());
+    let taken = core
+        .tasks
+        .iter()
+        .filter(|(_, t)| t.list != TaskList::Completed)
+        .count();
+    ensure(core.task_ids.len() == taken, || {
+        format!("{} task ids for {taken} tasks", core.task_ids.len())
+    })?;
+    ensure(core.offer_ids.len() == core.offers.len(), || {
+        "offer ids and offers differ".into()
+    })?;
+    ensure(core.agent_ids.len() == core.agents.len(), || {
+        "agent ids and agents differ".into()
+    })?;
+    for (agent, entry) in core.agents.iter() {
+        check_agent(core, agent, entry, &sums)?;
+    }
+    for (framework, _) in core.frameworks.iter() {
+        check_framework(core, framework, &sums)?;
+    }
+    check_sessions(core)?;
+    check_timers(core)?;
+    core.sharing.check()
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Broken(otherwise())) }
+}
+
+fn check_task(core: &MasterCore, key: TaskKey, task: &Task) -> Checked {
+    let at = || format!("task {} of {}", task.task_id, task.framework_id);
+    let Some(book) = core.framework_books.get(task.framework) else {
+        return Err(Broken(format!("{}: no such framework", at())));
+    };
+    let id: Option<&FrameworkId> = core.frameworks.get(task.framework).map(|f| &f.id);
+    ensure(id == Some(&task.framework_id), || {
+        format!("{}: its handle is another framework's", at())
+    })?;
+    let lists = [
+        book.tasks.contains(&key),
+        book.unreachable.contains(&key),
+        book.completed.contains(&key),
+    ];
+    let wanted = match task.list {
+        TaskList::Active => [true, false, false],
+        TaskList::Unreachable => [false, true, false],
+        TaskList::Completed => [false, false, true],
+    };
+    ensure(lists == wanted, || format!("{}: in the wrong list", at()))?;
+    let indexed = core.task_ids.get(&(task.framework, task.task_id.clone())) == Some(key);
+    ensure(indexed == (task.list != TaskList::Completed), || {
+        format!("{}: wrongly indexed", at())
+    })?;
+    let agent = core.agent_ids.get(&task.agent_id);
+    let here = agent
+        .and_then(|a| core.agent_books.get(a))
+        .is_some_and(|b| b.tasks.contains(&key));
+    ensure(here == (task.list == TaskList::Active), || {
+        format!("{}: wrongly listed by its agent", at())
+    })?;
+    let away = core
+        .unreachable_tasks
+        .get(&task.agent_id)
+        .is_some_and(|keys| keys.contains(&key));
+    ensure(away == (task.list == TaskList::Unreachable), || {
+        format!("{}: wrongly listed as away", at())
+    })?;
+    let standing = match task.list {
+        TaskList::Active => task.standing == Standing::Held,
+        TaskList::Unreachable => {
+            task.observed.is_terminal() || matches!(task.standing, Standing::Unreachable { .. })
+        }
+        TaskList::Completed => task.state().is_terminal(),
+    };
+    ensure(standing, || {
+        format!(
+            "{}: {:?} with {:?} in {:?}",
+            at(),
+            task.observed,
+            task.standing,
+            task.list
+        )
+    })
+}
+
+fn check_offer(core: &MasterCore, key: OfferKey) -> Checked {
+    let Some(offer) = core.offers.get(key) else {
+        return Ok(());
+    };
+    let at = || format!("offer {}", offer.id);
+    ensure(core.offer_ids.get(&offer.id) == Some(key), || {
+        format!("{}: wrongly indexed", at())
+    })?;
+    let agent = core.agents.get(offer.agent).filter(|a| a.id == offer.agent_id);
+    ensure(agent.is_some_and(|a| a.connected && a.active), || {
+        format!("{}: its agent is away", at())
+    })?;
+    let framework = core
+        .frameworks
+        .get(offer.framework)
+        .filter(|f| f.id == offer.framework_id);
+    ensure(
+        framework.is_some_and(|f| f.state == FrameworkState::Connected),
+        || format!("{}: its framework is away", at()),
+    )?;
+    let listed = core
+        .agent_books
+        .get(offer.agent)
+        .is_some_and(|b| b.offers.contains(&key))
+        && core
+            .framework_books
+            .get(offer.framework)
+            .is_some_and(|b| b.offers.contains(&key));
+    ensure(listed, || format!("{}: not listed by agent and framework", at()))?;
+    let allocated = offer
+        .resources
+        .iter()
+        .all(|r| r.allocation.as_ref() == Some(&offer.role));
+    ensure(allocated, || {
+        format!(
+            "{}: {} not allocated to {}",
+            at(),
+            offer.resources,
+            offer.role.as_str()
+        )
+    })
+}
+
+fn check_agent(
+    core: &MasterCore,
+    agent: AgentKey,
+    entry: &Agent,
+    sums: &BTreeMap<(AgentKey, FrameworkKey), Usage>,
+) -> Checked {
+    let at = || format!("agent {}", entry.id);
+    let Some(book) = core.agent_books.get(agent) else {
+        return Err(Broken(format!("{}: no book", at())));
+    };
+    ensure(core.agent_ids.get(&entry.id) == Some(agent), || {
+        format!("{}: wrongly indexed", at())
+    })?;
+    ensure(book.link.is_some() == entry.connected, || {
+        format!("{}: link and connected differ", at())
+    })?;
+    let known_elsewhere = core.recovered.contains_key(&entry.id)
+        || core.unreachable.contains_key(&entry.id)
+        || core.gone.contains_key(&entry.id);
+    ensure(!known_elsewhere, || {
+        format!("{}: registered and in another set", at())
+    })?;
+    let summed: BTreeMap<FrameworkKey, Usage> = sums
+        .iter()
+        .filter(|((a, _), _)| *a == agent)
+        .map(|((_, f), u)| (*f, u.clone()))
+        .collect();
+    ensure(summed == entry.usage, || {
+        format!("{}: kept {:?}, summed up {summed:?}", at(), entry.usage)
+    })?;
+    let mut taken = Resources::new();
+    for usage in entry.usage.values() {
+        taken += &usage.used.unallocated();
+        taken += &usage.offered.unallocated();
+    }
+    let fits = entry.total().unallocated().contains(&taken);
+    ensure(fits || (book.came_back_smaller && book.offers.is_empty()), || {
+        format!("{}: {taken} used and offered of {}", at(), entry.total())
+    })
+}
+
+fn check_framework(
+    core: &MasterCore,
+    framework: FrameworkKey,
+    sums: &BTreeMap<(AgentKey, FrameworkKey), Usage>,
+) -> Checked {
+    let (Some(entry), Some(book)) = (
+        core.frameworks.get(framework),
+        core.framework_books.get(framework),
+    ) else {
+        return Err(Broken(format!("framework {framework:?}: no entry or no book")));
+    };
+    let at = || format!("framework {}", entry.id);
+    let completed = entry.state == FrameworkState::Completed;
+    ensure(
+        (core.framework_ids.get(&entry.id) == Some(framework)) != completed,
+        || format!("{}: wrongly indexed", at()),
+    )?;
+    ensure(core.completed.contains(&framework) == completed, || {
+        format!("{}: wrongly completed", at())
+    })?;
+    ensure(
+        book.stream.is_some() == (entry.state == FrameworkState::Connected),
+        || format!("{}: stream and state differ", at()),
+    )?;
+    let agents: BTreeSet<AgentKey> = sums
+        .keys()
+        .filter(|(_, f)| *f == framework)
+        .map(|(agent, _)| *agent)
+        .collect();
+    ensure(agents == book.agents, || {
+        format!("{}: on {agents:?}, listed {:?}", at(), book.agents)
+    })?;
+    let bounded = book.unreachable.len() <= core.config.max_unreachable_tasks_per_framework
+        && book.completed.len() <= core.config.max_completed_tasks_per_framework;
+    ensure(bounded, || format!("{}: too many old tasks", at()))
+}
+
+fn check_sessions(core: &MasterCore) -> Checked {
+    for (stream, framework) in &core.streams {
+        let current: Option<StreamId> = core.framework_books.get(*framework).and_then(|b| b.stream);
+        ensure(current == Some(*stream), || {
+            format!("{stream:?} is not its framework's")
+        })?;
+    }
+    for (link, used) in &core.links {
+        let holds = match used {
+            LinkUse::Agent(agent) => core.agent_books.get(*agent).and_then(|b| b.link) == Some(*link),
+            LinkUse::Admitting(address) => core.admitting.contains_key(address),
+            LinkUse::Returning(id) => core.guards.contains_key(id),
+        };
+        ensure(holds, || {
+            format!("{link:?} is used for {used:?}, which does not know it")
+        })?;
+    }
+    Ok(())
+}
+
+fn check_timers(core: &MasterCore) -> Checked {
+    for (_, timer) in core.timers.iter() {
+        let holds = match timer {
+            Timer::Offer(offer) => core.offers.get(offer).is_some(),
+            Timer::Ping(agent) | Timer::Reregister(agent) => core.agents.get(agent).is_some(),
+            Timer::Failover(framework) => core
+                .frameworks
+                .get(framework)
+                .is_some_and(|f| f.state != FrameworkState::Completed),
+            Timer::Recovery | Timer::Permit => true,
+        };
+        ensure(holds, || format!("{timer:?} waits for nothing"))?;
+    }
+    for (agent, entry) in core.agents.iter() {
+        ensure(core.timers.is_set(Timer::Ping(agent)), || {
+            format!("agent {} is not watched", entry.id)
+        })?;
+    }
+    for (framework, entry) in core.frameworks.iter() {
+        let away = matches!(
+            entry.state,
+            FrameworkState::Disconnected | FrameworkState::Recovered
+        );
+        let removing = core
+            .framework_books
+            .get(framework)
+            .is_some_and(|b| b.removing.is_some());
+        ensure(
+            !away || removing || core.timers.is_set(Timer::Failover(framework)),
+            || format!("framework {} would stay away for ever", entry.id),
+        )?;
+    }
+    Ok(())
+}

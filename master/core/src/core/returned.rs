@@ -1,0 +1,375 @@
+//! An agent is back: what both sides know is brought together (Mesos, `Master::__reregisterSlave` and
+//! `reconcileKnownSlave`).
+//!
+//! Order on the link: `Reregistered` first, then frameworks to be shut down, then kills it missed. Order for
+//! operators: frameworks, tasks, then the agent.
+
+use super::reregister::{From, Return};
+use super::{Cx, MasterCore};
+use crate::io::OperatorEvent;
+use crate::pages::{AgentKey, FrameworkKey, TaskKey};
+use crate::state::{Desired, Standing, Task, TaskList};
+use meseta_types::link::{AgentSpec, Inventory, ToAgent};
+use meseta_types::task::{FrameworkSpec, Reason, ReportedTask};
+use meseta_types::{AgentId, FrameworkId, Resources, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl MasterCore {
+    pub(super) fn returned(&mut self, cx: &mut Cx, back: Return) {
+        let Return {
+            id,
+            link,
+            spec,
+            inventory,
+            from,
+        } = back;
+        self.counters.add("slave_reregistrations");
+        Arc::make_mut(&mut self.recovered).remove(&id);
+        Arc::make_mut(&mut self.unreachable).remove(&id);
+        let known = self.agent_ids.get(&id);
+        let agent = match known {
+            Some(agent) => {
+                self.renew(agent, spec);
+                agent
+            }
+            None => self.add_agent(cx, id.clone(), spec),
+        };
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.reregistered_time = Some(cx.now.wall);
+        }
+        let news = match from {
+            From::Registered | From::Recovered => None,
+            From::Unreachable => Some("Unreachable agent re-reregistered"),
+            From::Unknown => Some("Unknown agent reregistered"),
+        };
+        let taken = self.take_inventory(cx, agent, &id, inventory, from, news);
+        let missing = self.missing_tasks(agent, &taken.listed);
+        self.drop_missing_executors(cx, agent, &taken.executors);
+        self.forget_lost_tasks(&id);
+        self.note_size(agent);
+        let live = self.links.contains_key(&link);
+        if live {
+            self.connect_agent(cx, agent, link);
+        } else if known.is_none() {
+            self.disconnected(cx, agent);
+        }
+        let total_ping_timeout = self.config.total_ping_timeout();
+        self.send(
+            cx,
+            agent,
+            ToAgent::Reregistered {
+                agent_id: id,
+                total_ping_timeout,
+                reconcile: missing,
+            },
+        );
+        for framework_id in taken.refused {
+            self.send(cx, agent, ToAgent::ShutdownFramework { framework_id });
+        }
+        for kill in taken.doubles {
+            self.send(cx, agent, kill);
+        }
+        self.resend_kills(cx, agent);
+        if known.is_none() {
+            self.announce_agent(cx, agent);
+        }
+        if live {
+            self.ping(cx, agent);
+        }
+    }
+
+    /// The agent's description changes.
+    fn renew(&mut self, agent: AgentKey, spec: AgentSpec) {
+        let Some(entry) = self.agents.get_mut(agent) else {
+            return;
+        };
+        let old = (entry.spec.ip, entry.spec.port);
+        let new = (spec.ip, spec.port);
+        let attributes_differ = entry.spec.wire != spec.wire;
+        entry.spec = Arc::new(spec);
+        self.sharing.update_agent(agent, entry);
+        if attributes_differ {
+            self.sharing.clear_filters(agent);
+        }
+        if old != new {
+            if self.agent_addresses.get(&old) == Some(&agent) {
+                self.agent_addresses.remove(&old);
+            }
+            self.agent_addresses.insert(new, agent);
+        }
+    }
+
+    fn take_inventory(
+        &mut self,
+        cx: &mut Cx,
+        agent: AgentKey,
+        id: &AgentId,
+        inventory: Inventory,
+        from: From,
+        news: Option<&str>,
+    ) -> Taken {
+        let mut taken = Taken::default();
+        let specs: BTreeMap<FrameworkId, FrameworkSpec> = inventory
+            .frameworks
+            .into_iter()
+            .filter_map(|spec| Some((spec.id.clone()?, spec)))
+            .collect();
+        for reported in &inventory.executors {
+            let Some(framework) = self.reported_framework(cx, id, &reported.framework_id, &specs, &mut taken)
+            else {
+                continue;
+            };
+            let key = (framework, reported.executor.executor_id.clone());
+            let there = self
+                .agents
+                .get(agent)
+                .is_some_and(|a| a.executors.contains_key(&key));
+            if !there {
+                self.insert_executor(agent, framework, Arc::new(reported.executor.clone()), true);
+                self.sharing
+                    .allocated(framework, agent, &reported.executor.resources);
+            }
+            taken.executors.insert(key);
+        }
+        for reported in inventory.tasks {
+            let Some(framework) = self.reported_framework(cx, id, &reported.framework_id, &specs, &mut taken)
+            else {
+                continue;
+            };
+            let key = (framework, reported.task_id.clone());
+            taken.listed.insert(key.clone());
+            match self.task_ids.get(&key) {
+                Some(task) if self.is_here(task, id) => {}
+                Some(task) if self.is_lost_with(task, id) => {
+                    self.forget_task(task);
+                    self.adopt(cx, agent, framework, reported, news);
+                }
+                // The same id lives on another agent: two truths, the newer launch is kept and the other one ended.
+                Some(_) => {
+                    self.note(
+                        cx,
+                        "reregister_agent",
+                        format!("task {} is on another agent", key.1),
+                        None,
+                        Some(id),
+                    );
+                    taken.doubles.push(ToAgent::KillTask {
+                        framework_id: reported.framework_id,
+                        task_id: reported.task_id,
+                        kill_policy: Default::default(),
+                        grace: None,
+                    });
+                }
+                // A terminal task is unknown here because it was acknowledged: the agent will hear that.
+                None if from == From::Registered && reported.state.is_terminal() => {}
+                None => {
+                    let news = news.or((from == From::Registered).then_some("Agent reregistered"));
+                    self.forget_ended(framework, &reported.task_id, id);
+                    self.adopt(cx, agent, framework, reported, news);
+                }
+            }
+        }
+        taken
+    }
+
+    /// The framework something was reported of; made known if it is not, refused if it was removed.
+    fn reported_framework(
+        &mut self,
+        cx: &mut Cx,
+        agent_id: &AgentId,
+        id: &FrameworkId,
+        specs: &BTreeMap<FrameworkId, FrameworkSpec>,
+        taken: &mut Taken,
+    ) -> Option<FrameworkKey> {
+        if let Some(framework) = self.framework_ids.get(id) {
+            return Some(framework);
+        }
+        if self.removed_frameworks.contains_key(id) {
+            taken.refused.insert(id.clone());
+            return None;
+        }
+        match specs.get(id) {
+            Some(spec) => Some(self.recover_framework(cx, id, spec.clone())),
+            None => {
+                self.note(
+                    cx,
+                    "reregister_agent",
+                    "the agent does not describe the framework",
+                    Some(id),
+                    Some(agent_id),
+                );
+                None
+            }
+        }
+    }
+
+    fn is_here(&self, task: TaskKey, agent_id: &AgentId) -> bool {
+        self.tasks
+            .get(task)
+            .is_some_and(|t| t.agent_id == *agent_id && t.list == TaskList::Active)
+    }
+
+    fn is_lost_with(&self, task: TaskKey, agent_id: &AgentId) -> bool {
+        self.tasks
+            .get(task)
+            .is_some_and(|t| t.agent_id == *agent_id && t.list == TaskList::Unreachable)
+    }
+
+    /// A task the master had given up (LOST with a disconnected agent) and that lives: not completed any more.
+    fn forget_ended(&mut self, framework: FrameworkKey, task_id: &TaskId, agent_id: &AgentId) {
+        let ended = self.framework_books.get(framework).and_then(|book| {
+            book.completed.iter().copied().find(|key| {
+                self.tasks.get(*key).is_some_and(|t| {
+                    t.task_id == *task_id && t.agent_id == *agent_id && t.standing != Standing::Held
+                })
+            })
+        });
+        if let Some(ended) = ended {
+            self.forget_task(ended);
+        }
+    }
+
+    /// Takes a task from the agent's report; tells the framework if there is news for it.
+    fn adopt(
+        &mut self,
+        cx: &mut Cx,
+        agent: AgentKey,
+        framework: FrameworkKey,
+        reported: ReportedTask,
+        news: Option<&str>,
+    ) {
+        let Some(agent_id) = self.agent_id(agent) else {
+            return;
+        };
+        let task = Task {
+            task_id: reported.task_id,
+            name: reported.name,
+            framework_id: reported.framework_id,
+            framework,
+            agent_id,
+            executor_id: reported.executor_id,
+            observed: reported.state,
+            standing: Standing::Held,
+            desired: Desired::Run,
+            list: TaskList::Active,
+            resources: reported.resources,
+            statuses: reported.statuses,
+            status_update_state: reported.status_update_state,
+            status_update_uuid: reported.status_update_uuid,
+            kept: reported.kept,
+        };
+        let (terminal, resources) = (task.state().is_terminal(), task.resources.clone());
+        let key = self.insert_task(task, agent);
+        if !terminal {
+            self.sharing.allocated(framework, agent, &resources);
+        }
+        if let Some(task) = self.tasks.share(key) {
+            cx.operator(OperatorEvent::TaskAdded(task));
+        }
+        if let Some(message) = news {
+            self.tell_state(cx, key, Reason::AGENT_REREGISTERED, message);
+        }
+    }
+
+    /// Tasks the master believes on the agent and the agent did not list.
+    fn missing_tasks(
+        &self,
+        agent: AgentKey,
+        listed: &BTreeSet<(FrameworkKey, TaskId)>,
+    ) -> Vec<(FrameworkId, TaskId)> {
+        let Some(book) = self.agent_books.get(agent) else {
+            return Vec::new();
+        };
+        book.tasks
+            .iter()
+            .filter_map(|key| self.tasks.get(*key))
+            .filter(|task| !listed.contains(&(task.framework, task.task_id.clone())))
+            .map(|task| (task.framework_id.clone(), task.task_id.clone()))
+            .collect()
+    }
+
+    fn drop_missing_executors(
+        &mut self,
+        cx: &mut Cx,
+        agent: AgentKey,
+        reported: &BTreeSet<(FrameworkKey, meseta_types::ExecutorId)>,
+    ) {
+        let missing: Vec<_> = self
+            .agents
+            .get(agent)
+            .map(|a| {
+                a.executors
+                    .keys()
+                    .filter(|key| !reported.contains(*key))
+                    .cloned()
+                    .collect()
+            })
+            .unwrap_or_default();
+        for (framework, executor_id) in missing {
+            self.remove_executor(cx, agent, framework, &executor_id);
+        }
+    }
+
+    /// Unreachable tasks the agent did not bring back are not there: reconciliation will say so.
+    fn forget_lost_tasks(&mut self, agent_id: &AgentId) {
+        let lost: Vec<TaskKey> = self
+            .unreachable_tasks
+            .get(agent_id)
+            .map(|keys| keys.iter().copied().collect())
+            .unwrap_or_default();
+        for key in lost {
+            self.forget_task(key);
+        }
+    }
+
+    /// An agent that came back with less than what runs there gets no offers until that fits again.
+    fn note_size(&mut self, agent: AgentKey) {
+        let Some(entry) = self.agents.get(agent) else {
+            return;
+        };
+        let mut used = Resources::new();
+        for usage in entry.usage.values() {
+            used += &usage.used.unallocated();
+        }
+        let smaller = !entry.total().unallocated().contains(&used);
+        if let Some(book) = self.agent_books.get_mut(agent) {
+            book.came_back_smaller = smaller;
+        }
+    }
+
+    /// Kills the agent missed while it was away.
+    fn resend_kills(&mut self, cx: &mut Cx, agent: AgentKey) {
+        let kills: Vec<ToAgent> = self
+            .agent_books
+            .get(agent)
+            .into_iter()
+            .flat_map(|book| book.tasks.iter())
+            .filter_map(|key| self.tasks.get(*key))
+            .filter(|task| !task.state().is_terminal())
+            .filter_map(|task| match &task.desired {
+                Desired::Run => None,
+                Desired::Kill { kill_policy, grace } => Some(ToAgent::KillTask {
+                    framework_id: task.framework_id.clone(),
+                    task_id: task.task_id.clone(),
+                    kill_policy: kill_policy.clone(),
+                    grace: *grace,
+                }),
+            })
+            .collect();
+        for kill in kills {
+            self.send(cx, agent, kill);
+        }
+    }
+}
+
+/// What became of an inventory.
+#[derive(Default)]
+struct Taken {
+    listed: BTreeSet<(FrameworkKey, TaskId)>,
+    executors: BTreeSet<(FrameworkKey, meseta_types::ExecutorId)>,
+    /// Removed frameworks the agent still has something of.
+    refused: BTreeSet<FrameworkId>,
+    /// Kills of tasks whose id is taken by a task elsewhere.
+    doubles: Vec<ToAgent>,
+}

@@ -316,7 +316,8 @@ fn parent(pid: i32) -> Option<i32> {
     rest.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn mentioning(folder: &Path) -> Vec<i32> {
+/// Processes that name a folder in their arguments, environment or working directory.
+pub fn mentioning(folder: &Path) -> Vec<i32> {
     let needle = folder.to_string_lossy().into_owned();
     let me = std::process::id().cast_signed();
     processes()

@@ -6,6 +6,8 @@
 pub mod bar;
 pub mod binary;
 pub mod cluster;
+pub mod daemon;
 pub mod ports;
+pub mod scheduler;
 pub mod skip;
 pub mod wait;

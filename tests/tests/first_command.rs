@@ -29,11 +29,24 @@ fn the_first_command_of_the_readme_runs_in_a_fresh_cluster() {
     let times: Vec<Duration> = (0..rounds).map(|_| on_ports_of_its_own(&command)).collect();
     let seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
     let slowest = seconds.iter().copied().fold(0.0, f64::max);
-    bar.note(format!("from the binary's start to the first output, {rounds} rounds, median: {:.3} s", bar::median(&seconds)));
+    bar.note(format!(
+        "from the binary's start to the first output, {rounds} rounds, median: {:.3} s",
+        bar::median(&seconds)
+    ));
     if bar::full() {
-        bar.figure("slowest round", format!("{slowest:.3} s"), "2 s", slowest <= BOUND.as_secs_f64());
+        bar.figure(
+            "slowest round",
+            format!("{slowest:.3} s"),
+            "2 s",
+            slowest <= BOUND.as_secs_f64(),
+        );
         let fresh = in_a_fresh_clone(&command);
-        bar.figure("in a fresh clone, as written", format!("{:.3} s", fresh.as_secs_f64()), "2 s", fresh <= BOUND);
+        bar.figure(
+            "in a fresh clone, as written",
+            format!("{:.3} s", fresh.as_secs_f64()),
+            "2 s",
+            fresh <= BOUND,
+        );
     }
     bar.finish();
 }
@@ -41,17 +54,30 @@ fn the_first_command_of_the_readme_runs_in_a_fresh_cluster() {
 /// The first line of the README's first block of shell that starts a cluster.
 fn readme_command() -> String {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let block = readme.split("```sh").nth(1).expect("the README has a block of shell");
+    let block = readme
+        .split("```sh")
+        .nth(1)
+        .expect("the README has a block of shell");
     let lines = block.split("```").next().unwrap().lines().map(str::trim);
     let command = lines.filter(|line| line.contains(" up ")).next_back();
-    command.expect("the README's first block starts a cluster").to_owned()
+    command
+        .expect("the README's first block starts a cluster")
+        .to_owned()
 }
 
 /// Everything behind `-- ` of the cargo command, which are the arguments of the binary.
 fn binary_arguments(command: &str) -> Vec<String> {
     let (_, arguments) = command.split_once(" -- ").expect("cargo run ... -- arguments");
-    let out = Command::new("sh").arg("-c").arg(format!("printf '%s\\n' {arguments}")).output().unwrap();
-    String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
+    let out = Command::new("sh")
+        .arg("-c")
+        .arg(format!("printf '%s\\n' {arguments}"))
+        .output()
+        .unwrap();
+    String::from_utf8(out.stdout)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Runs the README's arguments with the built binary, on free ports, in a folder that goes away.
@@ -61,7 +87,9 @@ fn on_ports_of_its_own(command: &str) -> Duration {
     let mut arguments = binary_arguments(command);
     assert_eq!(arguments.remove(0), "up", "the README's command is `up`");
     let mut up = Command::new(meseta());
-    up.args(["up", "--port-offset", &ports.get().to_string(), "--dir"]).arg(folder.path()).args(arguments);
+    up.args(["up", "--port-offset", &ports.get().to_string(), "--dir"])
+        .arg(folder.path())
+        .args(arguments);
     let started = boot_time();
     let (mut child, first) = run(&mut up, wait::PATIENCE);
     end(&mut child, child_pid(&child));
@@ -72,11 +100,19 @@ fn on_ports_of_its_own(command: &str) -> Duration {
 fn in_a_fresh_clone(command: &str) -> Duration {
     let folder = TempDir::new().unwrap();
     let clone = folder.path().join("meseta");
-    let cloned = Command::new("git").args(["clone", "--quiet"]).arg(root()).arg(&clone).status().unwrap();
+    let cloned = Command::new("git")
+        .args(["clone", "--quiet"])
+        .arg(root())
+        .arg(&clone)
+        .status()
+        .unwrap();
     assert!(cloned.success(), "the repository cannot be cloned");
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec {command}")).current_dir(&clone);
-    shell.env_remove("CARGO_TARGET_DIR").env("XDG_STATE_HOME", folder.path()).env("HOME", home());
+    shell
+        .env_remove("CARGO_TARGET_DIR")
+        .env("XDG_STATE_HOME", folder.path())
+        .env("HOME", home());
     let (mut child, first) = run(&mut shell, BUILD_PATIENCE);
     let up = up_below(&clone);
     let started = start_time(up);
@@ -90,7 +126,12 @@ fn home() -> std::ffi::OsString {
 
 /// Starts a command and waits for the first line that the job itself prints, which goes to standard output.
 fn run(command: &mut Command, patience: Duration) -> (Child, Duration) {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
     let (lines, first) = std::sync::mpsc::channel();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     std::thread::spawn(move || {
@@ -127,12 +168,17 @@ fn child_pid(child: &Child) -> i32 {
 
 /// The `meseta up` whose binary lies in the clone (or that cargo replaced itself with).
 fn up_below(clone: &Path) -> i32 {
-    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
     let is_up = |pid: &i32| {
         let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         exe.starts_with(clone) && arguments(*pid).get(1).map(String::as_str) == Some("up") && alive(*pid)
     };
-    pids.into_iter().find(is_up).expect("`meseta up` runs in the clone")
+    pids.into_iter()
+        .find(is_up)
+        .expect("`meseta up` runs in the clone")
 }
 
 /// When a process started, since the machine's start. Good to 10 ms.
@@ -140,7 +186,9 @@ fn start_time(pid: i32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, rest) = stat.rsplit_once(')').unwrap();
     let ticks: u64 = rest.split_whitespace().nth(19).unwrap().parse().unwrap();
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).unwrap().unwrap();
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .unwrap()
+        .unwrap();
     Duration::from_nanos(ticks * 1_000_000_000 / u64::try_from(per_second).unwrap())
 }
 

@@ -105,6 +105,7 @@ impl MasterCore {
             }
             Pending::Remove { id, message } => {
                 self.guards.remove(&id);
+                self.counters.add("slave_removals/reason_unregistered");
                 self.removed(cx, &id, &message);
                 self.unpark(cx, &id);
             }

@@ -16,7 +16,7 @@ use meseta_types::task::{Reason, TaskStatus};
 const STATUSES_MAX: usize = 64;
 
 impl MasterCore {
-    pub(super) fn status_update(&mut self, cx: &mut Cx, agent: AgentKey, update: StatusUpdate) {
+    pub(super) fn status_update(&mut self, cx: &mut Cx, agent: AgentKey, mut update: StatusUpdate) {
         self.counters.add("messages_status_update");
         let Some(agent_id) = self.agent_id(agent) else {
             return;
@@ -32,6 +32,13 @@ impl MasterCore {
                 Some(&agent_id),
             );
         };
+        let aware = self
+            .frameworks
+            .get(framework)
+            .is_some_and(|f| f.spec.capabilities.partition_aware);
+        if aware {
+            name_dropped(&mut update);
+        }
         let task = self
             .task_ids
             .get(&(framework, update.status.task_id.clone()))
@@ -113,6 +120,16 @@ impl MasterCore {
             };
             self.count_state(framework, &ahead);
         }
+    }
+}
+
+/// An agent asked about a task of a framework it knows nothing of cannot tell what the framework understands and says
+/// LOST; here it is known.
+fn name_dropped(update: &mut StatusUpdate) {
+    let asked = update.status.reason == Some(Reason::RECONCILIATION);
+    if asked && update.status.state == TaskState::Lost {
+        update.status.state = TaskState::Dropped;
+        update.latest_state = TaskState::Dropped;
     }
 }
 

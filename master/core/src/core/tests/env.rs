@@ -121,7 +121,18 @@ pub(super) fn executor(name: &str) -> ExecutorSpec {
     }
 }
 
-/// A command task without a command, under an executor.
+/// An executor as an agent reports it: allocated, encoded in its own way.
+pub(super) fn executor_of_dev(name: &str) -> ExecutorSpec {
+    let executor = executor(name);
+    let resources = executor.resources.allocated_to(&Role::new("dev").unwrap());
+    ExecutorSpec {
+        resources,
+        wire: Bytes::from_static(b"as the agent encodes it"),
+        ..executor
+    }
+}
+
+/// A task under an executor.
 pub(super) fn executor_task(name: &str, executor: ExecutorSpec) -> TaskSpec {
     TaskSpec {
         executor: Some(executor),
@@ -184,13 +195,18 @@ impl Env {
         }
     }
 
-    /// Another master, later, with what this one made durable.
-    pub(super) fn fail_over(&self, master_id: &str) -> Env {
+    /// What was made durable.
+    pub(super) fn recovered_from_store(&self) -> Recovered {
         let entries = self
             .store
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_ref()));
-        let recovered = Recovered::read(entries).unwrap();
+        Recovered::read(entries).unwrap()
+    }
+
+    /// Another master, later, with what this one made durable.
+    pub(super) fn fail_over(&self, master_id: &str) -> Env {
+        let recovered = self.recovered_from_store();
         let mut config = self.core.config().clone();
         config.master_id = master_id.into();
         let mut env = Env::with(config, recovered);
@@ -404,6 +420,34 @@ impl Env {
             framework_id: framework_id(framework),
             status,
             latest_state,
+        };
+        self.step(Input::Agent {
+            link,
+            message: FromAgent::Update(update),
+        });
+    }
+
+    /// The agent knows nothing of a task it was asked about, nor of its framework.
+    pub(super) fn agent_answers_lost(&mut self, link: LinkId, framework: &str, task: &str, n: u8) {
+        let status = TaskStatus {
+            task_id: task_id(task),
+            state: TaskState::Lost,
+            source: Source::Agent,
+            reason: Some(Reason::RECONCILIATION),
+            message: None,
+            agent_id: Some(agent_id("m-S0")),
+            executor_id: None,
+            timestamp: self.now.wall,
+            uuid: Some(uuid(n)),
+            healthy: None,
+            unreachable_time: None,
+            wire: Bytes::new(),
+        };
+        let framework_id = framework_id(framework);
+        let update = StatusUpdate {
+            framework_id,
+            status,
+            latest_state: TaskState::Lost,
         };
         self.step(Input::Agent {
             link,

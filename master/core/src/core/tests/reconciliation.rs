@@ -1,1 +1,101 @@
-//! Soon.
+//! What the master says of tasks when asked.
+
+use super::env::*;
+use crate::io::Call;
+use meseta_types::TaskState;
+
+#[test]
+fn every_case_has_its_answer() {
+    let (mut env, _, stream) = Env::running();
+    env.reconcile(
+        stream,
+        "m-0000",
+        &[
+            ("t1", None),
+            ("t1", Some("m-S9")),
+            ("never", Some("m-S0")),
+            ("never", Some("nope")),
+            ("never2", None),
+        ],
+    );
+    env.expect(&[
+        "stream2 <- UPDATE t1 TASK_RUNNING RECONCILIATION 'Reconciliation: Latest task state'",
+        "stream2 <- UPDATE t1 TASK_RUNNING RECONCILIATION 'Reconciliation: Latest task state'",
+        "stream2 <- UPDATE never TASK_GONE RECONCILIATION 'Reconciliation: Task is unknown to the agent'",
+        "stream2 <- UPDATE never TASK_UNKNOWN RECONCILIATION 'Reconciliation: Task is unknown'",
+        "stream2 <- UPDATE never2 TASK_UNKNOWN RECONCILIATION 'Reconciliation: Task is unknown'",
+    ]);
+}
+
+#[test]
+fn without_partition_awareness_every_unknown_task_is_lost() {
+    let mut plain = framework("f");
+    plain.capabilities.partition_aware = false;
+    let (mut env, _, stream) = Env::started_with(plain);
+    env.reconcile(
+        stream,
+        "m-0000",
+        &[("never", Some("m-S0")), ("never", Some("nope")), ("never", None)],
+    );
+    env.expect(&[
+        "stream2 <- UPDATE never TASK_LOST RECONCILIATION 'Reconciliation: Task is unknown to the agent'",
+        "stream2 <- UPDATE never TASK_LOST RECONCILIATION 'Reconciliation: Task is unknown'",
+        "stream2 <- UPDATE never TASK_LOST RECONCILIATION 'Reconciliation: Task is unknown'",
+    ]);
+}
+
+#[test]
+fn an_empty_list_asks_for_everything_that_is_not_over() {
+    let (mut env, link, stream) = Env::running_with(framework("f"), vec![task("t1"), task("t2"), task("t3")]);
+    env.update(link, "m-0000", "t2", TaskState::Finished, 2);
+    env.update(link, "m-0000", "t3", TaskState::Finished, 3);
+    env.acknowledge(stream, "m-0000", "t3", 3);
+    env.forget();
+    env.reconcile(stream, "m-0000", &[]);
+    env.expect(&[
+        "stream2 <- UPDATE t1 TASK_RUNNING RECONCILIATION 'Reconciliation: Latest task state'",
+        "stream2 <- UPDATE t2 TASK_FINISHED RECONCILIATION 'Reconciliation: Latest task state'",
+    ]);
+}
+
+#[test]
+fn a_kill_of_an_unknown_task_is_answered_like_a_question() {
+    let (mut env, link, stream) = Env::running();
+    env.update(link, "m-0000", "t1", TaskState::Finished, 2);
+    env.acknowledge(stream, "m-0000", "t1", 2);
+    env.forget();
+    let kill = |name: &str, agent: Option<&str>| Call::Kill {
+        task_id: task_id(name),
+        agent_id: agent.map(agent_id),
+        kill_policy: Default::default(),
+        grace: None,
+    };
+    env.call(stream, "m-0000", kill("t1", Some("m-S0")));
+    env.call(stream, "m-0000", kill("never", None));
+    env.expect(&[
+        "stream2 <- UPDATE t1 TASK_GONE RECONCILIATION 'Reconciliation: Task is unknown to the agent'",
+        "stream2 <- UPDATE never TASK_UNKNOWN RECONCILIATION 'Reconciliation: Task is unknown'",
+    ]);
+}
+
+#[test]
+fn operations_are_unknown_by_where_they_are_said_to_be() {
+    let (mut env, _, stream) = Env::started();
+    let operations = vec![
+        ("a".into(), Some(agent_id("m-S0"))),
+        ("b".into(), Some(agent_id("nope"))),
+        ("c".into(), None),
+    ];
+    env.call(stream, "m-0000", Call::ReconcileOperations { operations });
+    let call = Call::AcknowledgeOperationStatus {
+        agent_id: None,
+        operation_id: "a".into(),
+    };
+    env.call(stream, "m-0000", call);
+    env.expect(&[
+        "stream2 <- OPERATION a Unknown 'Reconciliation: Operation is unknown'",
+        "stream2 <- OPERATION b Unknown 'Reconciliation: Both operation and agent are unknown'",
+        "stream2 <- OPERATION c Unknown 'Reconciliation: Operation is unknown and no 'agent_id' was provided'",
+        "note acknowledge_operation_status: unknown operation",
+    ]);
+}

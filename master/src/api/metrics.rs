@@ -1,0 +1,326 @@
+//! What the master measures: Mesos's names as a snapshot, and the same for Prometheus.
+//!
+//! Counters come from the core, gauges are counted from a view by whoever asks, so measuring costs the core nothing.
+
+use super::query;
+use crate::gate::Action;
+use crate::master::Master;
+use http::request::Parts;
+use http::{HeaderValue, header};
+use meseta_http::metrics::{PROMETHEUS_TYPE, Sample, prometheus, snapshot_json, sorted};
+use meseta_http::{Refusal, Response, reply};
+use meseta_master_core::View;
+use meseta_master_core::state::{FrameworkState, TaskList};
+use meseta_types::flag::parse_duration;
+use meseta_types::task::{Reason, Source};
+use meseta_types::{Resources, TaskState};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+/// `/metrics` for Prometheus, `/metrics/snapshot` for Mesos's clients.
+pub(super) async fn endpoint(master: &Master, rest: &str, parts: &Parts) -> Result<Response, Refusal> {
+    let who = master.gate.identify(&parts.headers);
+    if !master.gate.allows(&who, Action::ViewCluster) {
+        return Err(Refusal::standard(http::StatusCode::FORBIDDEN));
+    }
+    if rest == "/" {
+        let text = prometheus(&samples(master).await?);
+        let mut response = reply::text(http::StatusCode::OK, text);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(PROMETHEUS_TYPE));
+        return Ok(response);
+    }
+    if meseta_http::path::longest(rest, &["/snapshot"]).is_none() {
+        return Ok(reply::not_found());
+    }
+    let query = query(parts)?;
+    if let Some(timeout) = query.get("timeout") {
+        parse_duration(timeout).map_err(|_| bad_timeout(timeout))?;
+    }
+    let body = snapshot_json(&samples(master).await?);
+    Ok(reply::legacy_json(body, &query, &parts.headers))
+}
+
+/// Mesos names the digits it could not read.
+fn bad_timeout(text: &str) -> Refusal {
+    let digits: String = text
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    let why = if digits.is_empty() || digits.parse::<f64>().is_err() {
+        format!("Failed to convert '{digits}' to number")
+    } else {
+        let unit = &text[digits.len()..];
+        format!("Unknown duration unit '{unit}'")
+    };
+    Refusal::bad_request(format!("Invalid timeout '{text}': {why}.\n"))
+}
+
+/// Every metric, sorted.
+pub(super) async fn samples(master: &Master) -> Result<Vec<Sample>, Refusal> {
+    let mut samples = system_samples();
+    samples.push(Sample::gauge(
+        "master/elected",
+        f64::from(u8::from(master.elected.get().is_some())),
+    ));
+    let uptime = master.clock.wall().as_secs_f64() - master.me.start_time.as_secs_f64();
+    samples.push(Sample::gauge("master/uptime_secs", uptime.max(0.0)));
+    if master.elected.get().is_some() {
+        let view = master.intake.view().await?;
+        of_resources(&view, &mut samples);
+        of_agents(&view, &mut samples);
+        of_frameworks(&view, &mut samples);
+        of_tasks(&view, &mut samples);
+        of_counters(&view, &mut samples);
+    }
+    let gauges = &master.gauges;
+    samples.push(Sample::gauge(
+        "master/operator_event_stream_subscribers",
+        gauges.watchers.load(Ordering::Relaxed) as f64,
+    ));
+    samples.push(Sample::gauge(
+        "master/event_queue_messages",
+        master.intake.waiting() as f64,
+    ));
+    samples.push(Sample::counter(
+        "master/inputs",
+        gauges.inputs.load(Ordering::Relaxed) as f64,
+    ));
+    Ok(sorted(samples))
+}
+
+fn of_resources(view: &View, samples: &mut Vec<Sample>) {
+    let (mut total, mut used) = (Resources::new(), Resources::new());
+    for (_, agent) in view.agents.iter() {
+        total += agent.total();
+        agent.usage.values().for_each(|usage| used += &usage.used);
+    }
+    for (kind, total, used) in [
+        ("", total.nonrevocable(), used.nonrevocable()),
+        ("_revocable", total.revocable(), used.revocable()),
+    ] {
+        for name in ["cpus", "gpus", "mem", "disk"] {
+            let (total, used) = (total.scalar(name).to_f64(), used.scalar(name).to_f64());
+            let percent = if total > 0.0 { used / total } else { 0.0 };
+            for (what, value) in [("total", total), ("used", used), ("percent", percent)] {
+                samples.push(Sample::gauge(format!("master/{name}{kind}_{what}"), value));
+            }
+        }
+    }
+}
+
+fn of_agents(view: &View, samples: &mut Vec<Sample>) {
+    let count = |keep: &dyn Fn(&meseta_master_core::state::Agent) -> bool| {
+        view.agents.iter().filter(|(_, agent)| keep(agent)).count() as f64
+    };
+    let unreachable = view.unreachable_agents.len() as f64;
+    for (name, value) in [
+        ("connected", count(&|a| a.connected)),
+        ("disconnected", count(&|a| !a.connected)),
+        ("active", count(&|a| a.connected && a.active)),
+        ("inactive", count(&|a| !(a.connected && a.active))),
+        ("unreachable", unreachable),
+    ] {
+        samples.push(Sample::gauge(format!("master/slaves_{name}"), value));
+    }
+}
+
+fn of_frameworks(view: &View, samples: &mut Vec<Sample>) {
+    let count = |state: FrameworkState| {
+        let frameworks = view.frameworks.iter();
+        frameworks
+            .filter(|(_, framework)| framework.state == state)
+            .count() as f64
+    };
+    let connected = count(FrameworkState::Connected);
+    let disconnected = count(FrameworkState::Disconnected);
+    for (name, value) in [
+        ("connected", connected),
+        ("active", connected),
+        ("disconnected", disconnected),
+        ("inactive", disconnected),
+    ] {
+        samples.push(Sample::gauge(format!("master/frameworks_{name}"), value));
+    }
+    samples.push(Sample::gauge(
+        "master/outstanding_offers",
+        view.offers.len() as f64,
+    ));
+}
+
+fn of_tasks(view: &View, samples: &mut Vec<Sample>) {
+    let mut counts: BTreeMap<TaskState, u64> = BTreeMap::new();
+    for (_, task) in view.tasks.iter() {
+        if task.list != TaskList::Completed {
+            *counts.entry(task.state()).or_default() += 1;
+        }
+    }
+    for (name, state) in [
+        ("staging", TaskState::Staging),
+        ("starting", TaskState::Starting),
+        ("running", TaskState::Running),
+        ("killing", TaskState::Killing),
+        ("unreachable", TaskState::Unreachable),
+    ] {
+        let count = counts.get(&state).copied().unwrap_or(0);
+        samples.push(Sample::gauge(format!("master/tasks_{name}"), count as f64));
+    }
+}
+
+fn of_counters(view: &View, samples: &mut Vec<Sample>) {
+    let counters = &view.counters;
+    for name in COUNTERS {
+        let value = counters.by_name.get(name).copied().unwrap_or(0);
+        samples.push(Sample::counter(format!("master/{name}"), value as f64));
+    }
+    for (name, value) in &counters.by_name {
+        if !COUNTERS.contains(name) {
+            samples.push(Sample::counter(format!("master/{name}"), *value as f64));
+        }
+    }
+    for ((state, source, reason), value) in &counters.task_reasons {
+        let name = task_reason_name(*state, *source, *reason);
+        samples.push(Sample::counter(name, *value as f64));
+    }
+    let dropped: u64 = counters.notes.values().sum();
+    if !counters.by_name.contains_key("dropped_messages") {
+        samples.retain(|sample| sample.name != "master/dropped_messages");
+        samples.push(Sample::counter("master/dropped_messages", dropped as f64));
+    }
+}
+
+/// `master/task_failed/source_executor/reason_command_executor_failed`; the v0 names of Mesos's metrics say `slave`.
+fn task_reason_name(state: TaskState, source: u8, reason: Option<Reason>) -> String {
+    let source = match source {
+        s if s == Source::Master as u8 => "source_master",
+        s if s == Source::Agent as u8 => "source_slave",
+        _ => "source_executor",
+    };
+    let mut name = format!("master/{}/{source}", state.name().to_lowercase());
+    if let Some(reason) = reason
+        && let Ok(reason) = meseta_proto::mesos::v1::task_status::Reason::try_from(reason.0)
+    {
+        let reason = reason.as_str_name().to_lowercase().replace("_agent_", "_slave_");
+        name.push('/');
+        name.push_str(&reason);
+    }
+    name
+}
+
+/// Counters shown from the start, at zero (Mesos, `src/master/metrics.hpp`).
+const COUNTERS: [&str; 50] = [
+    "dropped_messages",
+    "invalid_executor_to_framework_messages",
+    "invalid_framework_to_executor_messages",
+    "invalid_operation_status_update_acknowledgements",
+    "invalid_operation_status_updates",
+    "invalid_status_update_acknowledgements",
+    "invalid_status_updates",
+    "messages_authenticate",
+    "messages_deactivate_framework",
+    "messages_decline_offers",
+    "messages_executor_to_framework",
+    "messages_exited_executor",
+    "messages_framework_to_executor",
+    "messages_kill_task",
+    "messages_launch_tasks",
+    "messages_operation_status_update",
+    "messages_operation_status_update_acknowledgement",
+    "messages_reconcile_operations",
+    "messages_reconcile_tasks",
+    "messages_register_framework",
+    "messages_register_slave",
+    "messages_reregister_framework",
+    "messages_reregister_slave",
+    "messages_resource_request",
+    "messages_revive_offers",
+    "messages_status_update",
+    "messages_status_update_acknowledgement",
+    "messages_suppress_offers",
+    "messages_unregister_framework",
+    "messages_unregister_slave",
+    "messages_update_slave",
+    "recovery_slave_removals",
+    "slave_registrations",
+    "slave_removals",
+    "slave_removals/reason_registered",
+    "slave_removals/reason_unhealthy",
+    "slave_removals/reason_unregistered",
+    "slave_reregistrations",
+    "slave_unreachable_canceled",
+    "slave_unreachable_completed",
+    "slave_unreachable_scheduled",
+    "tasks_dropped",
+    "tasks_error",
+    "tasks_failed",
+    "tasks_finished",
+    "tasks_gone",
+    "tasks_gone_by_operator",
+    "tasks_killed",
+    "tasks_lost",
+    "valid_status_updates",
+];
+
+/// Load and memory of the host; what the system does not tell is left out.
+struct Host {
+    load: [f64; 3],
+    cpus: usize,
+    mem_free: u64,
+    mem_total: u64,
+}
+
+impl Host {
+    fn read() -> Option<Host> {
+        let info = nix::sys::sysinfo::sysinfo().ok()?;
+        let (one, five, fifteen) = info.load_average();
+        Some(Host {
+            load: [one, five, fifteen],
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            mem_free: info.ram_unused(),
+            mem_total: info.ram_total(),
+        })
+    }
+}
+
+fn system_samples() -> Vec<Sample> {
+    let Some(host) = Host::read() else {
+        return Vec::new();
+    };
+    vec![
+        Sample::gauge("system/cpus_total", host.cpus as f64),
+        Sample::gauge("system/load_1min", host.load[0]),
+        Sample::gauge("system/load_5min", host.load[1]),
+        Sample::gauge("system/load_15min", host.load[2]),
+        Sample::gauge("system/mem_free_bytes", host.mem_free as f64),
+        Sample::gauge("system/mem_total_bytes", host.mem_total as f64),
+    ]
+}
+
+/// `/system/stats.json`, keys sorted.
+#[derive(serde::Serialize)]
+struct Stats {
+    avg_load_15min: f64,
+    avg_load_1min: f64,
+    avg_load_5min: f64,
+    cpus_total: usize,
+    mem_free_bytes: u64,
+    mem_total_bytes: u64,
+}
+
+pub(super) fn system(rest: &str, parts: &Parts) -> Result<Response, Refusal> {
+    if meseta_http::path::longest(rest, &["/stats.json"]).is_none() {
+        return Ok(reply::not_found());
+    }
+    let host = Host::read().ok_or_else(|| super::broken("sysinfo"))?;
+    let stats = Stats {
+        avg_load_15min: host.load[2],
+        avg_load_1min: host.load[0],
+        avg_load_5min: host.load[1],
+        cpus_total: host.cpus,
+        mem_free_bytes: host.mem_free,
+        mem_total_bytes: host.mem_total,
+    };
+    let body = serde_json::to_vec(&stats).map_err(super::broken)?;
+    Ok(reply::legacy_json(body, &query(parts)?, &parts.headers))
+}

@@ -1,0 +1,56 @@
+//! What every handler of a request knows of its master.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::identity::{Entropy, MasterIdentity, new_uuid};
+use crate::intake::{Ended, Intake};
+use crate::owner::Gauges;
+use crate::sessions::Sessions;
+use meseta_http::Refusal;
+use meseta_http::files::Files;
+use meseta_http::logging::LogLevel;
+use meseta_types::Wall;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Semaphore;
+
+/// Encoders of large answers at a time: more would only share the same cores and hold more views.
+pub(crate) const ENCODERS_MAX: usize = 4;
+
+/// Shared by all handlers; nothing in it changes but through its own parts.
+pub(crate) struct Master {
+    pub(crate) me: MasterIdentity,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Entropy,
+    pub(crate) intake: Intake,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) files: Files,
+    pub(crate) log_level: LogLevel,
+    pub(crate) gate: Gate,
+    pub(crate) encoders: Arc<Semaphore>,
+    /// Set once the registry is read.
+    pub(crate) elected: OnceLock<Wall>,
+}
+
+impl Master {
+    /// Refuses calls until the registry is read.
+    pub(crate) fn check_recovered(&self) -> Result<(), Refusal> {
+        match self.elected.get() {
+            Some(_) => Ok(()),
+            None => Err(Refusal::unavailable("Master has not finished recovery")),
+        }
+    }
+
+    /// A new random uuid as text.
+    pub(crate) fn new_uuid(&self) -> String {
+        new_uuid(&self.entropy)
+    }
+}
+
+impl From<Ended> for Refusal {
+    fn from(ended: Ended) -> Refusal {
+        Refusal::unavailable(ended.to_string())
+    }
+}

@@ -1,0 +1,186 @@
+//! The task that owns the core: takes what arrives, lets the core decide, carries out what it says.
+//!
+//! It works in batches: everything that has arrived is applied with one reading of the clocks, then the effects are
+//! carried out in their order, then waiting readers get one view. It never waits for a peer, a disk or an encoder:
+//! outboxes take or refuse, commits are answered later as inputs, encoding happens on the peers' own tasks.
+
+mod effects;
+mod views;
+
+use crate::clock::Clock;
+use crate::intake::{Arrivals, Closed, Message, Queued};
+use crate::run::Ended;
+use crate::sessions::Sessions;
+use effects::Peers;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use meseta_master_core::MasterCore;
+use meseta_master_core::io::{CommitId, Effects, Input, LinkId, Outcome, StepDown, StreamId};
+use meseta_store::Store;
+use meseta_types::Now;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use views::Readers;
+
+/// Messages applied before their effects are carried out: small enough that an offer does not wait long behind others,
+/// large enough that one flush serves many.
+const BATCH_MAX: usize = 512;
+
+/// Queue lengths and work done, for metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// Inputs applied.
+    pub(crate) inputs: AtomicU64,
+    /// Operators' event streams.
+    pub(crate) watchers: AtomicU64,
+}
+
+type CommitAnswer = Pin<Box<dyn Future<Output = (CommitId, Outcome)> + Send>>;
+
+/// What the owner needs besides the core.
+pub(crate) struct Doors {
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store_timeout: Duration,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) max_watchers: usize,
+}
+
+pub(crate) struct Owner {
+    core: MasterCore,
+    doors: Doors,
+    arrivals: Arrivals,
+    /// Answers of the store, in the order of the commits.
+    commits: FuturesOrdered<CommitAnswer>,
+    peers: Peers,
+    readers: Readers,
+    effects: Effects,
+    /// The clocks, read once per batch.
+    now: Now,
+    /// Set by the core: the process must not go on.
+    ending: Option<StepDown>,
+}
+
+impl Owner {
+    pub(crate) fn new(core: MasterCore, doors: Doors, arrivals: Arrivals) -> Owner {
+        Owner {
+            core,
+            doors,
+            arrivals,
+            commits: FuturesOrdered::new(),
+            peers: Peers::default(),
+            readers: Readers::default(),
+            effects: Effects::new(),
+            now: Now::default(),
+            ending: None,
+        }
+    }
+
+    /// Works until `stop` changes or the core steps down.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Ended {
+        loop {
+            let tick = self
+                .core
+                .deadline()
+                .map(|(mono, _)| self.doors.clock.instant(mono));
+            let due = self.readers.due();
+            let (mut woken_by, mut first) = (None, None);
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                Some(closed) = self.arrivals.closed.recv() => woken_by = self.closed(closed),
+                Some((id, outcome)) = self.commits.next(), if !self.commits.is_empty() => {
+                    woken_by = Some(Input::Committed { id, outcome });
+                }
+                () = at(tick) => woken_by = Some(Input::Tick),
+                queued = self.arrivals.queue.recv() => match queued {
+                    Some(queued) => first = Some(queued),
+                    None => return Ended::Stopped,
+                },
+                () = at(due) => {}
+            }
+            self.now = self.doors.clock.now();
+            if let Some(input) = woken_by {
+                self.step(input);
+            }
+            for _ in 0..BATCH_MAX {
+                match first.take().or_else(|| self.arrivals.queue.try_recv().ok()) {
+                    Some(Queued { message, .. }) => self.apply(message),
+                    None => break,
+                }
+            }
+            self.flush();
+            self.readers.serve(&self.core);
+            if let Some(reason) = self.ending.take() {
+                return Ended::SteppedDown(reason);
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        self.core.step(self.now, input, &mut self.effects);
+        self.readers.changed();
+        self.doors.gauges.inputs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn apply(&mut self, message: Message) {
+        match message {
+            Message::Input(input) => self.step(input),
+            Message::Subscribe {
+                stream,
+                peer,
+                subscribe,
+            } => {
+                self.peers.streams.insert(stream, peer);
+                self.step(Input::Subscribe { stream, subscribe });
+            }
+            Message::Link { link, outbox, first } => {
+                self.peers.links.insert(link, outbox);
+                self.step(Input::Agent { link, message: first });
+            }
+            Message::Ask { input, answer } => {
+                let request = self.peers.asked(answer);
+                self.step(input(request));
+            }
+            Message::View(reader) => self.readers.wait(reader),
+            Message::Watch { state, watcher } => {
+                // Effects of earlier inputs of this batch are not in the watcher's stream and so must be in its state.
+                self.flush();
+                if state.send(self.core.view()).is_ok() {
+                    self.peers.watch(watcher, self.doors.max_watchers);
+                }
+            }
+        }
+    }
+
+    /// The input that follows from a lost connection, unless the core ended it itself.
+    fn closed(&mut self, closed: Closed) -> Option<Input> {
+        match closed {
+            Closed::Stream(stream) => self.stream_closed(stream),
+            Closed::Link(link) => self.link_closed(link),
+        }
+    }
+
+    fn stream_closed(&mut self, stream: StreamId) -> Option<Input> {
+        self.peers.streams.remove(&stream)?;
+        Some(Input::StreamClosed { stream })
+    }
+
+    fn link_closed(&mut self, link: LinkId) -> Option<Input> {
+        self.peers.links.remove(&link)?;
+        Some(Input::LinkClosed { link })
+    }
+}
+
+/// Resolves at the time, or never.
+async fn at(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,243 @@
+//! Carries out what the core says, in order: to peers, to the store, to readers of the session table, to the log.
+
+use super::{CommitAnswer, Owner};
+use crate::intake::{StreamPeer, Watcher};
+use crate::outbox::{Full, Outbox};
+use meseta_master_core::Refusal;
+use meseta_master_core::io::{
+    Change, CommitId, Effect, Event, Input, LinkId, OperatorEvent, Outcome, RequestId, StreamId,
+};
+use meseta_store as store;
+use meseta_types::link::ToAgent;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
+
+/// About what an item costs besides the bytes it carries: allocation, keys, the queue's entry.
+const ITEM_BYTES: usize = 256;
+
+/// Everybody the core talks to.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    pub(super) streams: HashMap<StreamId, StreamPeer>,
+    pub(super) links: HashMap<LinkId, Outbox<ToAgent>>,
+    /// Oldest first.
+    watchers: VecDeque<Watcher>,
+    requests: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
+    last_request: u64,
+}
+
+impl Peers {
+    /// Remembers who waits for an answer.
+    pub(super) fn asked(&mut self, answer: oneshot::Sender<Result<(), Refusal>>) -> RequestId {
+        self.last_request += 1;
+        let request = RequestId(self.last_request);
+        self.requests.insert(request, answer);
+        request
+    }
+
+    /// One more operator's stream; above the limit the oldest ends.
+    pub(super) fn watch(&mut self, watcher: Watcher, max: usize) {
+        self.watchers.push_back(watcher);
+        while self.watchers.len() > max {
+            self.watchers.pop_front();
+        }
+    }
+
+    /// Tells every operator; who is gone or does not read is forgotten.
+    fn tell_operators(&mut self, event: OperatorEvent) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        let cost = operator_cost(&event);
+        let event = Arc::new(event);
+        self.watchers.retain(|watcher| {
+            if watcher.outbox.is_gone() {
+                return false;
+            }
+            match watcher.outbox.push(Arc::clone(&event), cost) {
+                Ok(()) => true,
+                Err(Full) => {
+                    tracing::warn!("an operator's event stream is cut off: it does not read");
+                    watcher.connection.iter().for_each(|c| c.cut());
+                    false
+                }
+            }
+        });
+    }
+}
+
+impl Owner {
+    /// Carries out all effects, and those of the inputs that follow from cutting peers off.
+    pub(super) fn flush(&mut self) {
+        let mut cut = Vec::new();
+        loop {
+            let effects: Vec<Effect> = self.effects.drain().collect();
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.carry_out(effect, &mut cut);
+            }
+            for input in cut.drain(..) {
+                self.step(input);
+            }
+        }
+        let watchers = u64::try_from(self.peers.watchers.len()).unwrap_or(u64::MAX);
+        self.doors.gauges.watchers.store(watchers, Ordering::Relaxed);
+    }
+
+    fn carry_out(&mut self, effect: Effect, cut: &mut Vec<Input>) {
+        match effect {
+            Effect::Commit { id, changes } => {
+                let answer = self.commit(id, changes);
+                self.commits.push_back(answer);
+            }
+            Effect::ToAgent { link, message } => cut.extend(self.to_agent(link, message)),
+            Effect::CloseLink { link } => drop(self.peers.links.remove(&link)),
+            Effect::ToFramework { stream, event } => cut.extend(self.to_framework(stream, event)),
+            Effect::CloseStream { stream } => drop(self.peers.streams.remove(&stream)),
+            Effect::Session {
+                framework_id,
+                session,
+            } => {
+                let streams = &self.peers.streams;
+                let text = |stream| {
+                    streams
+                        .get(&stream)
+                        .map_or_else(|| Arc::from(""), |s| s.text.clone())
+                };
+                self.doors.sessions.apply(framework_id, session, text);
+            }
+            Effect::Operator(event) => self.peers.tell_operators(event),
+            Effect::Answer { request, answer } => {
+                if let Some(waiting) = self.peers.requests.remove(&request) {
+                    let _who_left_needs_none = waiting.send(answer);
+                }
+            }
+            Effect::Note(note) => tracing::info!(
+                what = note.what,
+                framework_id = note.framework_id.as_ref().map(tracing::field::display),
+                agent_id = note.agent_id.as_ref().map(tracing::field::display),
+                "dropped: {}",
+                note.reason
+            ),
+            Effect::StepDown { reason } => self.ending = Some(reason),
+        }
+    }
+
+    fn to_agent(&mut self, link: LinkId, message: ToAgent) -> Option<Input> {
+        // Not there: it closed meanwhile, and the core will hear of it.
+        let outbox = self.peers.links.get(&link)?;
+        let cost = agent_cost(&message);
+        match outbox.push(message, cost) {
+            Ok(()) => None,
+            Err(Full) => {
+                tracing::warn!(link = link.0, "an agent is cut off: it does not read");
+                self.link_closed(link)
+            }
+        }
+    }
+
+    fn to_framework(&mut self, stream: StreamId, event: Event) -> Option<Input> {
+        let peer = self.peers.streams.get(&stream)?;
+        let cost = event_cost(&event);
+        match peer.outbox.push(event, cost) {
+            Ok(()) => None,
+            Err(Full) => {
+                tracing::warn!(stream = &*peer.text, "a framework is cut off: it does not read");
+                peer.connection.iter().for_each(|c| c.cut());
+                self.stream_closed(stream)
+            }
+        }
+    }
+
+    fn commit(&self, id: CommitId, changes: Vec<Change>) -> CommitAnswer {
+        let pending = match store_commit(changes) {
+            Ok(commit) => self.doors.store.submit(commit),
+            Err(why) => {
+                let why = Arc::from(why.to_string());
+                return Box::pin(std::future::ready((id, Outcome::Refused(why))));
+            }
+        };
+        let limit = self.doors.store_timeout;
+        Box::pin(async move {
+            let outcome = match tokio::time::timeout(limit, pending).await {
+                Ok(store::Outcome::Done(_)) => Outcome::Done,
+                Ok(store::Outcome::Refused(why)) => Outcome::Refused(Arc::from(why.to_string())),
+                Ok(store::Outcome::Fenced) => Outcome::Fenced,
+                Ok(store::Outcome::Unknown(why)) => {
+                    tracing::error!("the outcome of a write to the registry is unknown: {why}");
+                    Outcome::Unknown
+                }
+                Err(_) => {
+                    tracing::error!(?limit, "a write to the registry has no answer in time");
+                    Outcome::Unknown
+                }
+            };
+            (id, outcome)
+        })
+    }
+}
+
+fn store_commit(changes: Vec<Change>) -> Result<store::Commit, store::KeyError> {
+    let changes = changes.into_iter().map(|change| {
+        Ok(match change {
+            Change::Put { key, value } => store::Change::put(store::Key::new(key)?, value),
+            Change::Delete { key } => store::Change::delete(store::Key::new(key)?),
+        })
+    });
+    Ok(store::Commit {
+        changes: changes.collect::<Result<_, _>>()?,
+    })
+}
+
+/// About what an event holds in the queue and, encoded, in the connection.
+fn event_cost(event: &Event) -> usize {
+    let carried = match event {
+        Event::Offers { offers, .. } => offers
+            .iter()
+            .map(|offer| ITEM_BYTES + offer.resources.iter().count() * ITEM_BYTES)
+            .sum(),
+        Event::Update(status) => status.wire.len() + status.message.as_ref().map_or(0, |m| m.len()),
+        Event::Message { data, .. } => data.len(),
+        Event::Error { message } => message.len(),
+        Event::UpdateOperationStatus(status) => status.message.len(),
+        Event::Subscribed { .. } | Event::Rescind { .. } | Event::Failure { .. } => 0,
+    };
+    ITEM_BYTES + carried
+}
+
+fn agent_cost(message: &ToAgent) -> usize {
+    let carried = match message {
+        ToAgent::RunTask { framework, task, .. } => framework.wire.len() + task.wire.len(),
+        ToAgent::RunTaskGroup { framework, tasks, .. } => {
+            framework.wire.len() + tasks.iter().map(|t| t.wire.len()).sum::<usize>()
+        }
+        ToAgent::FrameworkMessage { data, .. } => data.len(),
+        ToAgent::UpdateFramework { framework } => framework.wire.len(),
+        ToAgent::Reregistered { reconcile, .. } => reconcile.len() * ITEM_BYTES,
+        ToAgent::KillTask { kill_policy, .. } => kill_policy.len(),
+        ToAgent::Shutdown { message } => message.len(),
+        ToAgent::Registered { .. }
+        | ToAgent::ShutdownExecutor { .. }
+        | ToAgent::AckUpdate { .. }
+        | ToAgent::ShutdownFramework { .. }
+        | ToAgent::Ping { .. } => 0,
+    };
+    ITEM_BYTES + carried
+}
+
+fn operator_cost(event: &OperatorEvent) -> usize {
+    let carried = match event {
+        OperatorEvent::TaskAdded(task) => task.kept.len(),
+        OperatorEvent::TaskUpdated { status, .. } => status.wire.len(),
+        OperatorEvent::AgentAdded(agent) => agent.spec.wire.len(),
+        OperatorEvent::FrameworkAdded { framework, .. }
+        | OperatorEvent::FrameworkUpdated { framework, .. } => framework.spec.wire.len(),
+        OperatorEvent::FrameworkRemoved { framework } => framework.wire.len(),
+        OperatorEvent::AgentRemoved { .. } => 0,
+    };
+    ITEM_BYTES + carried
+}

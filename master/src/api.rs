@@ -4,6 +4,7 @@
 //! endpoint that is a prefix).
 
 mod agents;
+mod extensions;
 mod files;
 mod large;
 mod legacy;
@@ -28,9 +29,10 @@ use tower::ServiceExt;
 const PROCESSES: [&str; 6] = ["master", "files", "metrics", "system", "logging", "version"];
 
 /// The master's endpoints.
-const ENDPOINTS: [&str; 14] = [
+const ENDPOINTS: [&str; 15] = [
     "/api/v1",
     "/api/v1/scheduler",
+    "/meseta/v1/kill_task",
     "/flags",
     "/frameworks",
     "/health",
@@ -89,6 +91,7 @@ impl Api {
         match path::longest(rest, &ENDPOINTS) {
             Some("/api/v1") => operator::call(master, parts, body).await,
             Some("/api/v1/scheduler") => scheduler::call(master, parts, body).await,
+            Some("/meseta/v1/kill_task") => extensions::kill_task(master, parts, body).await,
             Some("/health") => Ok(reply::empty(StatusCode::OK)),
             Some("/version") => version::version(master, &parts),
             Some("/redirect") if rest == "/redirect" => Ok(legacy::redirect(master)),

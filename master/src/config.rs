@@ -3,6 +3,7 @@
 use crate::flags::MasterFlags;
 use meseta_master_core::config::Config as CoreConfig;
 use meseta_types::Role;
+use meseta_types::resource::Quantities;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -108,6 +109,13 @@ impl Config {
         core.recovery_agent_removal_limit = flags.recovery_agent_removal_limit.0 / 100.0;
         core.offer_timeout = Some(flags.offer_timeout.0);
         core.allocation_interval = flags.allocation_interval.0;
+        core.min_allocatable_resources = minima(&flags.min_allocatable_resources)?;
+        let excluded = flags
+            .fair_sharing_excluded_resource_names
+            .as_deref()
+            .unwrap_or("");
+        core.fair_sharing_excluded_resource_names = names(excluded).map(Arc::from).collect();
+        core.filter_gpu_resources = flags.filter_gpu_resources;
         core.roles = flags.roles.as_deref().map(roles).transpose()?;
         core.root_submissions = flags.root_submissions;
         core.max_completed_frameworks = size(flags.max_completed_frameworks);
@@ -185,10 +193,25 @@ fn out_of_range(flags: &MasterFlags, flag: &'static str, allowed: &str) -> Confi
     }
 }
 
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
+fn minima(alternatives: &str) -> Result<Vec<Quantities>, ConfigError> {
+    let alternatives = alternatives.split('|').filter(|text| !text.trim().is_empty());
+    alternatives
+        .map(|text| {
+            Quantities::parse(text).map_err(|why| ConfigError::OutOfRange {
+                flag: "min_allocatable_resources",
+                value: text.to_owned(),
+                allowed: format!("is no list of amounts: {why}"),
+            })
+        })
+        .collect()
+}
+
 fn roles(list: &str) -> Result<BTreeSet<Role>, ConfigError> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
+    names(list)
         .map(|name| {
             Role::new(name).map_err(|why| ConfigError::OutOfRange {
                 flag: "roles",

@@ -72,6 +72,12 @@ meseta_types::flags! {
         pub allocation_interval: FlagDuration = "1secs";
         /// Comma-separated roles frameworks may use; unset: any.
         pub roles: Option<String>;
+        /// Smallest amounts worth an offer, alternatives separated by '|'.
+        pub min_allocatable_resources: String = "cpus:0.01|mem:32";
+        /// Comma-separated resources that do not count for fair sharing.
+        pub fair_sharing_excluded_resource_names: Option<String>;
+        /// Whether agents with gpus are offered only to frameworks with the GPU_RESOURCES capability.
+        pub filter_gpu_resources: bool = "true";
         /// Unanswered offers are rescinded after this long.
         pub offer_timeout: FlagDuration = "60secs";
         /// Whether frameworks may run tasks as root.
@@ -106,8 +112,6 @@ meseta_types::flags! {
         "authenticate_http_frameworks" = "false": "requests are not authenticated in this release";
         "authenticate_http_readonly" = "false": "requests are not authenticated in this release";
         "authenticate_http_readwrite" = "false": "requests are not authenticated in this release";
-        "filter_gpu_resources" = "true": "agents with gpus are always kept for frameworks that ask for gpus";
-        "min_allocatable_resources" = "cpus:0.01|mem:32": "the smallest offer is fixed in this release";
         "registry_gc_interval": "the registry is not pruned in this release";
         "registry_max_agent_age": "the registry is not pruned in this release";
         "registry_max_agent_count": "the registry is not pruned in this release";

@@ -23,6 +23,7 @@ pub(crate) enum Action<'a> {
     RegisterFramework,
     RegisterAgent,
     TeardownFramework(&'a FrameworkId),
+    KillTask(&'a FrameworkId),
 }
 
 /// Decides.

@@ -39,6 +39,13 @@ pub(crate) fn new_uuid(entropy: &Entropy) -> String {
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
+/// A random number.
+pub(crate) fn new_seed(entropy: &Entropy) -> u64 {
+    let mut bytes = [0; 16];
+    entropy(&mut bytes);
+    u64::from_le_bytes(bytes[..8].try_into().unwrap_or_default())
+}
+
 /// The master as clients see it.
 #[derive(Clone, Debug)]
 pub(crate) struct MasterIdentity {

@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::clock::{Clock, WallClock};
 use crate::config::{Config, advertise};
 use crate::gate::Gate;
-use crate::identity::{Entropy, MasterIdentity};
+use crate::identity::{Entropy, MasterIdentity, new_seed};
 use crate::intake::{Arrivals, intake};
 use crate::master::{ENCODERS_MAX, Master};
 use crate::owner::{Doors, Gauges, Owner};
@@ -150,6 +150,7 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
     let me = MasterIdentity::new(&env.entropy, public, hostname, clock.wall());
     tracing::info!(master_id = &*me.id, %address, hostname = &*me.hostname, "master starts");
     config.core.master_id = Arc::clone(&me.id);
+    config.core.seed = new_seed(&env.entropy);
     let files = Files::default();
     if let Some(log) = &env.log_file {
         files.attach("/master/log", log);

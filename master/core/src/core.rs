@@ -213,6 +213,13 @@ impl MasterCore {
                 request,
                 framework_id,
             } => self.operator_teardown(cx, request, &framework_id),
+            Input::KillTask {
+                request,
+                framework_id,
+                task_id,
+                kill_policy,
+                grace,
+            } => self.operator_kill(cx, request, &framework_id, task_id, (kill_policy, grace)),
             Input::Committed { id, outcome } => self.committed(cx, id, outcome),
         }
         for broken in self.sharing.take_defects() {

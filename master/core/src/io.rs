@@ -21,8 +21,9 @@ pub use event::{Event, OperationState, OperationStatus, OperatorEvent, Session};
 use crate::refusal::{Note, Refusal};
 use bytes::Bytes;
 use meseta_types::link::{FromAgent, ToAgent};
-use meseta_types::{FrameworkId, Mono};
+use meseta_types::{FrameworkId, Mono, TaskId};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One connection of an agent. Given out by the shell, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +95,19 @@ pub enum Input {
         request: RequestId,
         /// Which framework.
         framework_id: FrameworkId,
+    },
+    /// An operator's kill of one task (ours; Mesos has none).
+    KillTask {
+        /// To be answered.
+        request: RequestId,
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// Which.
+        task_id: TaskId,
+        /// Encoded `mesos.v1.KillPolicy`; empty for none.
+        kill_policy: Bytes,
+        /// Its grace period, if one is set.
+        grace: Option<Duration>,
     },
     /// The store's word on an [`Effect::Commit`].
     Committed {

@@ -1,15 +1,42 @@
 //! `KILL`: passed on, remembered for an agent that is away, or answered like a reconciliation (Mesos, `Master::kill`).
 
 use super::{Cx, MasterCore};
-use crate::io::TaskRef;
+use crate::io::{Effect, RequestId, TaskRef};
 use crate::pages::FrameworkKey;
+use crate::refusal::Refusal;
 use crate::state::{Desired, TaskList};
 use bytes::Bytes;
 use meseta_types::link::ToAgent;
-use meseta_types::{AgentId, TaskId};
+use meseta_types::{AgentId, FrameworkId, TaskId};
 use std::time::Duration;
 
 impl MasterCore {
+    /// An operator's kill: as the framework's own, but only of a task that is known and not over.
+    pub(super) fn operator_kill(
+        &mut self,
+        cx: &mut Cx,
+        request: RequestId,
+        framework_id: &FrameworkId,
+        task_id: TaskId,
+        (kill_policy, grace): (Bytes, Option<Duration>),
+    ) {
+        let framework = self.framework_ids.get(framework_id);
+        let task = framework.and_then(|framework| self.task_ids.get(&(framework, task_id.clone())));
+        let live = task
+            .and_then(|task| self.tasks.get(task))
+            .is_some_and(|task| task.list == TaskList::Active && !task.observed.is_terminal());
+        let answer = match framework.filter(|_| live) {
+            Some(framework) => {
+                self.kill(cx, framework, task_id, None, kill_policy, grace);
+                Ok(())
+            }
+            None => Err(Refusal::NotFound(
+                format!("No live task '{task_id}' of framework '{framework_id}'").into(),
+            )),
+        };
+        cx.out.push(Effect::Answer { request, answer });
+    }
+
     pub(super) fn kill(
         &mut self,
         cx: &mut Cx,

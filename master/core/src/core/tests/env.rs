@@ -487,6 +487,16 @@ impl Env {
         });
     }
 
+    pub(super) fn operator_kill(&mut self, request: u64, framework: &str, task: &str) {
+        self.step(Input::KillTask {
+            request: RequestId(request),
+            framework_id: framework_id(framework),
+            task_id: task_id(task),
+            kill_policy: Default::default(),
+            grace: None,
+        });
+    }
+
     /// One agent, one framework, one offer of everything: the start of most stories.
     pub(super) fn started() -> (Env, LinkId, StreamId) {
         Env::started_with(framework("f"))

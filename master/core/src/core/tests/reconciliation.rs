@@ -79,6 +79,26 @@ fn a_kill_of_an_unknown_task_is_answered_like_a_question() {
 }
 
 #[test]
+fn an_operator_kills_live_tasks_only() {
+    let (mut env, link, _) = Env::running();
+    env.operator_kill(7, "m-0000", "t1");
+    env.operator_kill(8, "m-0000", "never");
+    env.operator_kill(9, "nope", "t1");
+    env.update(link, "m-0000", "t1", TaskState::Killed, 2);
+    env.operator_kill(10, "m-0000", "t1");
+    env.expect(&[
+        "link1 <- kill t1",
+        "request7: ok",
+        "request8: not found: No live task 'never' of framework 'm-0000'",
+        "request9: not found: No live task 't1' of framework 'nope'",
+        "op <- TASK_UPDATED t1 TASK_KILLED #2 TASK_KILLED",
+        "stream2 <- UPDATE t1 TASK_KILLED #2",
+        "stream2 <- OFFERS m-O1 of m-S0: cpus(allocated: dev):4; mem(allocated: dev):1024",
+        "request10: not found: No live task 't1' of framework 'm-0000'",
+    ]);
+}
+
+#[test]
 fn operations_are_unknown_by_where_they_are_said_to_be() {
     let (mut env, _, stream) = Env::started();
     let operations = vec![

@@ -1,0 +1,140 @@
+//! Processes die; tasks do not. Each role of a cluster is killed while tasks run.
+#![allow(clippy::unwrap_used)]
+
+use meseta_sdk::proto::TaskState;
+use meseta_sdk::task::{Needs, Task};
+use meseta_sdk::wire::Encoding;
+use meseta_sdk::{IdentityStore, Transport};
+use meseta_tests::bar::{self, Bar};
+use meseta_tests::binary::meseta;
+use meseta_tests::cluster::{Up, alive, arguments, signal};
+use meseta_tests::scheduler::{Scheduler, patient, terminal};
+use meseta_tests::wait;
+use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const NEEDS: Needs = Needs {
+    cpus: 0.01,
+    mem: 1.0,
+    disk: 0.0,
+    ports: 0,
+};
+
+/// Tasks that run while others die.
+fn count() -> usize {
+    if bar::full() { 20 } else { 3 }
+}
+
+fn framework(up: &Up, name: &str) -> Scheduler {
+    let http = Transport::Http(Encoding::Protobuf);
+    Scheduler::start(&up.master_address(), patient(name), http, IdentityStore::Ephemeral)
+}
+
+/// Processes of tasks: `sleep` with this argument.
+fn sleepers(up: &Up, seconds: &str) -> BTreeSet<i32> {
+    let all = up.left_over().into_iter();
+    all.filter(|pid| arguments(*pid) == ["sleep", seconds]).collect()
+}
+
+fn launch_sleepers(up: &Up, scheduler: &mut Scheduler, seconds: &str) -> BTreeSet<i32> {
+    let tasks = (0..count()).map(|n| Task::shell(format!("sleep-{seconds}-{n}"), format!("exec sleep {seconds}")));
+    scheduler.launch_all(tasks.collect(), &NEEDS);
+    scheduler.until("the sleepers run", |h| h.count(|s| s == TaskState::TaskRunning) == count());
+    wait::until("there is a process for each", || {
+        let found = sleepers(up, seconds);
+        if found.len() == count() { Ok(found) } else { Err(found) }
+    })
+}
+
+/// Waits until a role has a process that is not `old`.
+fn back(up: &Up, role: &str, old: i32) -> Duration {
+    let start = Instant::now();
+    wait::until("the role is back", || match up.pids(role).iter().find(|pid| **pid != old) {
+        Some(_) => Ok(()),
+        None => Err(up.said()),
+    });
+    start.elapsed()
+}
+
+fn registered(up: &Up) {
+    wait::until("the agent is active", || {
+        let slaves = up.json("/slaves")?;
+        let all = slaves["slaves"].as_array().cloned().unwrap_or_default();
+        if all.iter().any(|s| s["active"] == true) { Ok(()) } else { Err(slaves.to_string()) }
+    });
+}
+
+#[test]
+fn agent_and_master_come_back_and_every_task_keeps_its_process() {
+    let mut bar = Bar::new("survival");
+    let up = Up::start(&[]);
+    let mut scheduler = framework(&up, "survivors");
+    let before = launch_sleepers(&up, &mut scheduler, "1001");
+
+    for role in ["agent", "master"] {
+        let old = up.kill(role);
+        let took = back(&up, role, old);
+        registered(&up);
+        let after = sleepers(&up, "1001");
+        bar.note(format!("kill -9 of the {role}: a new process after {:.2} s", took.as_secs_f64()));
+        bar.figure(&format!("processes of tasks after the {role}"), after.len(), "the same as before", after == before);
+        // A task launched now ends as it should: the cluster is whole again.
+        let name = format!("after-{role}");
+        scheduler.launch(Task::shell(&name, "true"), &NEEDS);
+        scheduler.until("a new task finishes", |h| h.is(&name, TaskState::TaskFinished));
+    }
+    let running = scheduler.heard().count(|s| s == TaskState::TaskRunning);
+    bar.figure("tasks told as running", running, count(), running == count());
+
+    supervisor_dies(&up, &mut scheduler, &before, &mut bar);
+    scheduler.teardown();
+    execute_dies(&up, &mut bar);
+    bar.finish();
+}
+
+/// Without the supervisor its tasks cannot be watched: they end, and that is what is told.
+fn supervisor_dies(up: &Up, scheduler: &mut Scheduler, tasks: &BTreeSet<i32>, bar: &mut Bar) {
+    let old = up.kill("supervise");
+    scheduler.until("every sleeper's end is told", |h| h.count(|s| s == TaskState::TaskRunning) == 0);
+    wait::until("no process of them is left", || {
+        let left: Vec<&i32> = tasks.iter().filter(|pid| alive(**pid)).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    let lying = scheduler.heard().count(|s| s == TaskState::TaskFinished);
+    bar.figure("after kill -9 of the supervisor, told as finished", lying, "only the two that did", lying == 2);
+    let ended = scheduler.heard().count(terminal);
+    bar.figure("tasks told as ended", ended, count() + 2, ended == count() + 2);
+    back(up, "supervise", old);
+    scheduler.launch(Task::shell("after-supervise", "true"), &NEEDS);
+    scheduler.until("a new task finishes", |h| h.is("after-supervise", TaskState::TaskFinished));
+}
+
+/// `meseta execute` is a framework: killed, its task lives for the failover timeout and no longer.
+fn execute_dies(up: &Up, bar: &mut Bar) {
+    let timeout = Duration::from_secs(if bar::full() { 10 } else { 5 });
+    let mut execute = Command::new(meseta())
+        .args(["--master", &up.master_address(), "execute", "--failover-timeout"])
+        .arg(format!("{}s", timeout.as_secs()))
+        .args(["--", "sleep", "1002"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = wait::until("the command runs", || {
+        let found = sleepers(up, "1002");
+        found.first().copied().ok_or(found)
+    });
+    signal(execute.id().cast_signed(), Signal::SIGKILL);
+    let killed = Instant::now();
+    execute.wait().unwrap();
+    wait::until("its task ends", || if alive(pid) { Err("it runs") } else { Ok(()) });
+    let lived = killed.elapsed();
+    bar.figure(
+        "task of a killed `execute` lived on",
+        format!("{:.2} s", lived.as_secs_f64()),
+        format!("not less than {} s", timeout.as_secs()),
+        lived >= timeout - Duration::from_millis(200),
+    );
+}

@@ -248,6 +248,32 @@ pub fn get(url: &str) -> Result<String, String> {
     })
 }
 
+/// A POST of a form whose answer has a status of 200, over a connection of its own.
+///
+/// # Errors
+/// What went wrong, for a wait's message.
+pub fn post_form(url: &str, form: &str) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let request = client()
+            .post(url)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(form.to_owned());
+        let reply = request
+            .send()
+            .await
+            .map_err(|error| format!("{url}: {error:?}"))?;
+        match reply.status().as_u16() {
+            200 => Ok(()),
+            status => Err(format!(
+                "{url}: {status} {}",
+                reply.text().await.unwrap_or_default()
+            )),
+        }
+    })
+}
+
 /// An HTTP client for tests: bounded in time, no proxy.
 fn client() -> reqwest::Client {
     // Only one provider of cryptography may be installed; a second attempt finds the first, which is fine.

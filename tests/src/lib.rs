@@ -7,6 +7,8 @@ pub mod bar;
 pub mod binary;
 pub mod cluster;
 pub mod daemon;
+pub mod floor;
+pub mod journal;
 pub mod ports;
 pub mod scheduler;
 pub mod skip;

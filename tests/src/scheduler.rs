@@ -27,6 +27,8 @@ pub struct Heard {
     pub statuses: BTreeMap<String, Vec<v1::TaskStatus>>,
     /// How often it was subscribed.
     pub subscriptions: u32,
+    /// How many tasks were told as finished.
+    pub finished: usize,
     /// Data from executors.
     pub messages: Vec<bytes::Bytes>,
 }
@@ -178,6 +180,10 @@ impl Scheduler {
             Event::Update(update) => {
                 let task = update.status.task_id.value.clone();
                 let status = update.status.clone();
+                let before = self.heard.is(&task, TaskState::TaskFinished);
+                if status.state() == TaskState::TaskFinished && !before {
+                    self.heard.finished += 1;
+                }
                 self.heard.statuses.entry(task).or_default().push(status);
                 update.ack();
             }
@@ -227,7 +233,20 @@ impl Scheduler {
             disk: needs.disk * times,
             ports: needs.ports * count,
         };
-        let (offers, mut cut) = self.offers_for(&sum);
+        let offers = self.offers_for(&sum);
+        self.launch_from(offers, tasks, needs);
+    }
+
+    /// Launches tasks with equal needs in one ACCEPT of offers taken before with [`Scheduler::offers_for`].
+    ///
+    /// # Panics
+    /// When the master does not take the call.
+    pub fn launch_from(
+        &mut self,
+        (offers, mut cut): (Vec<Offer>, Vec<v1::Resource>),
+        tasks: Vec<Task>,
+        needs: &Needs,
+    ) {
         let agent = offers.first().map(|o| o.agent_id.clone()).unwrap_or_default();
         let tasks = tasks.into_iter().map(|task| {
             let mine = needs

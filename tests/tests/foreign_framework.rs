@@ -24,7 +24,9 @@ fn scheduler(master: &str, more: &[&str]) -> Vec<Value> {
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{}\n{said}\n{errors}", out.status);
-    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    said.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn events<'a>(all: &'a [Value], name: &str) -> Vec<&'a Value> {
@@ -60,22 +62,45 @@ fn a_python_framework_runs_fails_over_and_tears_down() {
     let first = scheduler(&up.master_address(), &["--leave"]);
     let registered = events(&first, "registered");
     let id = registered[0]["framework_id"].as_str().unwrap().to_owned();
-    bar.figure("registered", &id, "an id of the master", registered.len() == 1 && !id.is_empty());
+    bar.figure(
+        "registered",
+        &id,
+        "an id of the master",
+        registered.len() == 1 && !id.is_empty(),
+    );
     let offers = events(&first, "offer").len();
     bar.figure("offers", offers, "at least 1", offers > 0);
     let finished = statuses(&first, "TASK_FINISHED");
     bar.figure("tasks finished", finished, TASKS, finished == TASKS);
     let running = statuses(&first, "TASK_RUNNING");
-    bar.figure("TASK_RUNNING heard", running, "of every task", running >= TASKS + 2);
+    bar.figure(
+        "TASK_RUNNING heard",
+        running,
+        "of every task",
+        running >= TASKS + 2,
+    );
     let killed = (statuses(&first, "TASK_KILLING"), statuses(&first, "TASK_KILLED"));
-    bar.figure("killed", format!("{killed:?}"), "KILLING, then KILLED", killed.0 >= 1 && killed.1 >= 1);
-    let reconciled = events(&first, "status").iter().filter(|e| e["reason"] == "REASON_RECONCILIATION").count();
+    bar.figure(
+        "killed",
+        format!("{killed:?}"),
+        "KILLING, then KILLED",
+        killed.0 >= 1 && killed.1 >= 1,
+    );
+    let reconciled = events(&first, "status")
+        .iter()
+        .filter(|e| e["reason"] == "REASON_RECONCILIATION")
+        .count();
     bar.figure("reconciled", reconciled, "known and unknown", reconciled >= 2);
     let messages = events(&first, "message").len();
     bar.figure("messages from the executor", messages, 1, messages == 1);
 
     let kept = sleepers(&up);
-    bar.figure("service while no scheduler is there", format!("{kept:?}"), "one process", kept.len() == 1);
+    bar.figure(
+        "service while no scheduler is there",
+        format!("{kept:?}"),
+        "one process",
+        kept.len() == 1,
+    );
 
     let second = scheduler(&up.master_address(), &["--framework-id", &id]);
     let back = events(&second, "reregistered");
@@ -85,8 +110,17 @@ fn a_python_framework_runs_fails_over_and_tears_down() {
     wait::until("the framework is completed and its service gone", || {
         let completed = framework_ids(&up, "completed_frameworks");
         let left = kept.iter().filter(|pid| alive(**pid)).count();
-        if completed.contains(&id) && left == 0 { Ok(()) } else { Err((completed, left)) }
+        if completed.contains(&id) && left == 0 {
+            Ok(())
+        } else {
+            Err((completed, left))
+        }
     });
-    bar.figure("torn down", "completed, its tasks gone", "the same", !framework_ids(&up, "frameworks").contains(&id));
+    bar.figure(
+        "torn down",
+        "completed, its tasks gone",
+        "the same",
+        !framework_ids(&up, "frameworks").contains(&id),
+    );
     bar.finish();
 }

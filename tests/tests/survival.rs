@@ -29,7 +29,12 @@ fn count() -> usize {
 
 fn framework(up: &Up, name: &str) -> Scheduler {
     let http = Transport::Http(Encoding::Protobuf);
-    Scheduler::start(&up.master_address(), patient(name), http, IdentityStore::Ephemeral)
+    Scheduler::start(
+        &up.master_address(),
+        patient(name),
+        http,
+        IdentityStore::Ephemeral,
+    )
 }
 
 /// Processes of tasks: `sleep` with this argument.
@@ -39,21 +44,30 @@ fn sleepers(up: &Up, seconds: &str) -> BTreeSet<i32> {
 }
 
 fn launch_sleepers(up: &Up, scheduler: &mut Scheduler, seconds: &str) -> BTreeSet<i32> {
-    let tasks = (0..count()).map(|n| Task::shell(format!("sleep-{seconds}-{n}"), format!("exec sleep {seconds}")));
+    let tasks =
+        (0..count()).map(|n| Task::shell(format!("sleep-{seconds}-{n}"), format!("exec sleep {seconds}")));
     scheduler.launch_all(tasks.collect(), &NEEDS);
-    scheduler.until("the sleepers run", |h| h.count(|s| s == TaskState::TaskRunning) == count());
+    scheduler.until("the sleepers run", |h| {
+        h.count(|s| s == TaskState::TaskRunning) == count()
+    });
     wait::until("there is a process for each", || {
         let found = sleepers(up, seconds);
-        if found.len() == count() { Ok(found) } else { Err(found) }
+        if found.len() == count() {
+            Ok(found)
+        } else {
+            Err(found)
+        }
     })
 }
 
 /// Waits until a role has a process that is not `old`.
 fn back(up: &Up, role: &str, old: i32) -> Duration {
     let start = Instant::now();
-    wait::until("the role is back", || match up.pids(role).iter().find(|pid| **pid != old) {
-        Some(_) => Ok(()),
-        None => Err(up.said()),
+    wait::until("the role is back", || {
+        match up.pids(role).iter().find(|pid| **pid != old) {
+            Some(_) => Ok(()),
+            None => Err(up.said()),
+        }
     });
     start.elapsed()
 }
@@ -62,7 +76,11 @@ fn registered(up: &Up) {
     wait::until("the agent is active", || {
         let slaves = up.json("/slaves")?;
         let all = slaves["slaves"].as_array().cloned().unwrap_or_default();
-        if all.iter().any(|s| s["active"] == true) { Ok(()) } else { Err(slaves.to_string()) }
+        if all.iter().any(|s| s["active"] == true) {
+            Ok(())
+        } else {
+            Err(slaves.to_string())
+        }
     });
 }
 
@@ -78,8 +96,16 @@ fn agent_and_master_come_back_and_every_task_keeps_its_process() {
         let took = back(&up, role, old);
         registered(&up);
         let after = sleepers(&up, "1001");
-        bar.note(format!("kill -9 of the {role}: a new process after {:.2} s", took.as_secs_f64()));
-        bar.figure(&format!("processes of tasks after the {role}"), after.len(), "the same as before", after == before);
+        bar.note(format!(
+            "kill -9 of the {role}: a new process after {:.2} s",
+            took.as_secs_f64()
+        ));
+        bar.figure(
+            &format!("processes of tasks after the {role}"),
+            after.len(),
+            "the same as before",
+            after == before,
+        );
         // A task launched now ends as it should: the cluster is whole again.
         let name = format!("after-{role}");
         scheduler.launch(Task::shell(&name, "true"), &NEEDS);
@@ -97,18 +123,31 @@ fn agent_and_master_come_back_and_every_task_keeps_its_process() {
 /// Without the supervisor its tasks cannot be watched: they end, and that is what is told.
 fn supervisor_dies(up: &Up, scheduler: &mut Scheduler, tasks: &BTreeSet<i32>, bar: &mut Bar) {
     let old = up.kill("supervise");
-    scheduler.until("every sleeper's end is told", |h| h.count(|s| s == TaskState::TaskRunning) == 0);
+    scheduler.until("every sleeper's end is told", |h| {
+        h.count(|s| s == TaskState::TaskRunning) == 0
+    });
     wait::until("no process of them is left", || {
         let left: Vec<&i32> = tasks.iter().filter(|pid| alive(**pid)).collect();
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
     });
     let lying = scheduler.heard().count(|s| s == TaskState::TaskFinished);
-    bar.figure("after kill -9 of the supervisor, told as finished", lying, "only the two that did", lying == 2);
+    bar.figure(
+        "after kill -9 of the supervisor, told as finished",
+        lying,
+        "only the two that did",
+        lying == 2,
+    );
     let ended = scheduler.heard().count(terminal);
     bar.figure("tasks told as ended", ended, count() + 2, ended == count() + 2);
     back(up, "supervise", old);
     scheduler.launch(Task::shell("after-supervise", "true"), &NEEDS);
-    scheduler.until("a new task finishes", |h| h.is("after-supervise", TaskState::TaskFinished));
+    scheduler.until("a new task finishes", |h| {
+        h.is("after-supervise", TaskState::TaskFinished)
+    });
 }
 
 /// `meseta execute` is a framework: killed, its task lives for the failover timeout and no longer.
@@ -129,7 +168,10 @@ fn execute_dies(up: &Up, bar: &mut Bar) {
     signal(execute.id().cast_signed(), Signal::SIGKILL);
     let killed = Instant::now();
     execute.wait().unwrap();
-    wait::until("its task ends", || if alive(pid) { Err("it runs") } else { Ok(()) });
+    wait::until(
+        "its task ends",
+        || if alive(pid) { Err("it runs") } else { Ok(()) },
+    );
     let lived = killed.elapsed();
     bar.figure(
         "task of a killed `execute` lived on",

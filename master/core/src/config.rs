@@ -52,6 +52,12 @@ pub struct Config {
     pub fair_sharing_excluded_resource_names: BTreeSet<Arc<str>>,
     /// `--filter_gpu_resources`.
     pub filter_gpu_resources: bool,
+    /// `--registry_gc_interval`: unreachable and gone agents are looked through this often.
+    pub registry_gc_interval: Duration,
+    /// `--registry_max_agent_age`: and forgotten after this long.
+    pub registry_max_agent_age: Duration,
+    /// `--registry_max_agent_count`: or when there are more of a kind, the oldest first.
+    pub registry_max_agent_count: usize,
     /// `--roles`; `None`: every role is welcome. `*` always is.
     pub roles: Option<BTreeSet<Role>>,
     /// `--root_submissions`.
@@ -81,6 +87,9 @@ impl Config {
             min_allocatable_resources: allocator.min_allocatable,
             fair_sharing_excluded_resource_names: allocator.excluded,
             filter_gpu_resources: allocator.filter_gpus,
+            registry_gc_interval: Duration::from_secs(15 * 60),
+            registry_max_agent_age: Duration::from_secs(14 * 24 * 3600),
+            registry_max_agent_count: 102_400,
             roles: None,
             root_submissions: true,
             max_completed_frameworks: 50,

@@ -12,6 +12,7 @@ mod calls;
 mod check;
 mod commits;
 mod disconnect;
+mod garbage;
 mod kill;
 mod lost;
 mod master_word;
@@ -45,6 +46,7 @@ use crate::timers::{Timer, Timers};
 use crate::view::View;
 use books::{AgentBook, FrameworkBook};
 use commits::{Commits, Guard};
+use meseta_allocator::Explanation;
 use meseta_types::{AgentId, FrameworkId, Now, OfferId, TaskId, Wall};
 use register::Admitting;
 use removal::Removals;
@@ -140,6 +142,7 @@ impl MasterCore {
         if !recovered.agents.is_empty() {
             timers.set(Timer::Recovery, now.mono + config.agent_reregister_timeout);
         }
+        timers.set(Timer::RegistryGc, now.mono + config.registry_gc_interval);
         let seed = config.seed;
         MasterCore {
             tasks: Pages::default(),
@@ -261,6 +264,13 @@ impl MasterCore {
         check::check(self)
     }
 
+    /// Why a framework gets no offers, role by role: the allocator's own checks, with counts. Looks at every agent.
+    pub fn explain(&self, framework_id: &FrameworkId) -> Option<Vec<Explanation>> {
+        self.framework_ids
+            .get(framework_id)
+            .map(|framework| self.sharing.explain(framework))
+    }
+
     /// What it was told at its start.
     pub fn config(&self) -> &Config {
         &self.config
@@ -275,6 +285,7 @@ impl MasterCore {
                 Timer::Recovery => self.recovery_timed_out(cx),
                 Timer::Permit => self.removal_permit(cx),
                 Timer::Failover(framework) => self.failover_timed_out(cx, framework),
+                Timer::RegistryGc => self.collect_garbage(cx),
             }
         }
     }

@@ -240,6 +240,8 @@ pub enum TimerKind {
     RemovalPermit,
     /// A disconnected framework did not come back.
     FailoverTimeout,
+    /// Old entries of the registry are to be forgotten.
+    RegistryGc,
 }
 
 /// The effects of one or more steps, in order.

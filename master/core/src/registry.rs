@@ -148,6 +148,11 @@ pub(crate) fn delete_unreachable(id: &AgentId) -> Change {
     delete("unreachable", id.as_str())
 }
 
+/// A gone agent is forgotten.
+pub(crate) fn delete_gone(id: &AgentId) -> Change {
+    delete("gone", id.as_str())
+}
+
 /// A framework was removed.
 pub(crate) fn put_removed_framework(id: &FrameworkId, at: Wall) -> Change {
     put("removed-frameworks", id.as_str(), time(at))

@@ -14,6 +14,7 @@ pub(crate) enum Timer {
     Recovery,
     Permit,
     Failover(FrameworkKey),
+    RegistryGc,
 }
 
 impl Timer {
@@ -25,6 +26,7 @@ impl Timer {
             Timer::Recovery => TimerKind::Recovery,
             Timer::Permit => TimerKind::RemovalPermit,
             Timer::Failover(_) => TimerKind::FailoverTimeout,
+            Timer::RegistryGc => TimerKind::RegistryGc,
         }
     }
 }

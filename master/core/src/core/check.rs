@@ -268,7 +268,7 @@ fn check_timers(core: &MasterCore) -> Checked {
                 .frameworks
                 .get(framework)
                 .is_some_and(|f| f.state != FrameworkState::Completed),
-            Timer::Recovery | Timer::Permit => true,
+            Timer::Recovery | Timer::Permit | Timer::RegistryGc => true,
         };
         ensure(holds, || format!("{timer:?} waits for nothing"))?;
     }

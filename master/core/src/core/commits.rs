@@ -39,6 +39,11 @@ pub(super) enum Pending {
     },
     /// An agent left.
     Remove { id: AgentId, message: Arc<str> },
+    /// Old entries are forgotten.
+    Prune {
+        unreachable: Vec<AgentId>,
+        gone: Vec<AgentId>,
+    },
     /// A framework is removed.
     RemoveFramework {
         framework: FrameworkKey,
@@ -52,6 +57,23 @@ pub(super) enum Pending {
 pub(super) struct Commits {
     pending: BTreeMap<CommitId, Pending>,
     last: u64,
+}
+
+impl Commits {
+    /// Frameworks whose removal is under way.
+    pub(super) fn removing(&self) -> impl Iterator<Item = FrameworkKey> + '_ {
+        self.pending.values().filter_map(|pending| match pending {
+            Pending::RemoveFramework { framework, .. } => Some(*framework),
+            _ => None,
+        })
+    }
+
+    /// Whether old entries are being forgotten.
+    pub(super) fn pruning(&self) -> bool {
+        self.pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Prune { .. }))
+    }
 }
 
 impl MasterCore {
@@ -109,6 +131,7 @@ impl MasterCore {
                 self.removed(cx, &id, &message);
                 self.unpark(cx, &id);
             }
+            Pending::Prune { unreachable, gone } => self.pruned(unreachable, gone),
             Pending::RemoveFramework { framework, id, at } => {
                 self.framework_removed(cx, framework, id, at);
             }
@@ -136,6 +159,7 @@ impl MasterCore {
                 self.note(cx, "unregister", reason.clone(), None, Some(&id));
                 self.unpark(cx, &id);
             }
+            Pending::Prune { .. } => self.note(cx, "registry_gc", reason.clone(), None, None),
             Pending::RemoveFramework { framework, .. } => {
                 self.framework_removal_refused(cx, framework, reason);
             }

@@ -81,7 +81,20 @@ impl MasterCore {
 
     pub(super) fn stream_closed(&mut self, cx: &mut Cx, stream: StreamId) {
         if let Some(framework) = self.streams.remove(&stream) {
-            self.framework_disconnected(cx, framework);
+            return self.framework_disconnected(cx, framework);
+        }
+        // It may be that of a scheduler that waits for the end of its framework's removal.
+        let removing: Vec<FrameworkKey> = self.commits.removing().collect();
+        for framework in removing {
+            let removing = self
+                .framework_books
+                .get_mut(framework)
+                .and_then(|b| b.removing.as_mut());
+            if let Some(removing) =
+                removing.filter(|r| r.subscriber.as_ref().is_some_and(|(s, _)| *s == stream))
+            {
+                removing.subscriber = None;
+            }
         }
     }
 

@@ -226,10 +226,20 @@ impl MasterCore {
         self.close_link(cx, link);
     }
 
+    /// An id nobody has: whoever claimed one of ours before its time keeps it.
     fn new_agent_id(&mut self) -> AgentId {
-        let id = AgentId::as_written(format!("{}-S{}", self.config.master_id, self.next_agent));
-        self.next_agent += 1;
-        id
+        loop {
+            let id = AgentId::as_written(format!("{}-S{}", self.config.master_id, self.next_agent));
+            self.next_agent += 1;
+            let taken = self.agent_ids.get(&id).is_some()
+                || self.guards.contains_key(&id)
+                || self.recovered.contains_key(&id)
+                || self.unreachable.contains_key(&id)
+                || self.gone.contains_key(&id);
+            if !taken {
+                return id;
+            }
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl MasterCore {
         let missing = self.missing_tasks(agent, &taken.listed);
         self.drop_missing_executors(cx, agent, &taken.executors);
         self.forget_lost_tasks(&id);
-        self.note_size(agent);
+        self.make_room(cx, agent);
         let live = self.links.contains_key(&link);
         if live {
             self.connect_agent(cx, agent, link);
@@ -66,6 +66,9 @@ impl MasterCore {
         );
         for framework_id in taken.refused {
             self.send(cx, agent, ToAgent::ShutdownFramework { framework_id });
+        }
+        for framework in taken.frameworks {
+            self.tell_agent_of(cx, agent, framework);
         }
         for kill in taken.doubles {
             self.send(cx, agent, kill);
@@ -142,6 +145,7 @@ impl MasterCore {
             match self.task_ids.get(&key) {
                 Some(task) if self.is_here(task, id) => {}
                 Some(task) if self.is_lost_with(task, id) => {
+                    let reported = self.forward_only(cx, task, reported);
                     self.forget_task(task);
                     self.adopt(cx, agent, framework, reported, news);
                 }
@@ -183,6 +187,9 @@ impl MasterCore {
         taken: &mut Taken,
     ) -> Option<FrameworkKey> {
         if let Some(framework) = self.framework_ids.get(id) {
+            if specs.contains_key(id) {
+                taken.frameworks.insert(framework);
+            }
             return Some(framework);
         }
         if self.removed_frameworks.contains_key(id) {
@@ -214,6 +221,21 @@ impl MasterCore {
         self.tasks
             .get(task)
             .is_some_and(|t| t.agent_id == *agent_id && t.list == TaskList::Unreachable)
+    }
+
+    /// What an agent said of a task only moves forward: one that had ended before its agent was lost has ended.
+    fn forward_only(&mut self, cx: &mut Cx, before: TaskKey, reported: ReportedTask) -> ReportedTask {
+        match self.tasks.get(before).map(|task| task.observed) {
+            Some(ended) if ended.is_terminal() && !reported.state.is_terminal() => {
+                let reason = format!("task {} is said to live after it ended", reported.task_id);
+                self.note(cx, "reregister_agent", reason, Some(&reported.framework_id), None);
+                ReportedTask {
+                    state: ended,
+                    ..reported
+                }
+            }
+            _ => reported,
+        }
     }
 
     /// A task the master had given up (LOST with a disconnected agent) and that lives: not completed any more.
@@ -312,7 +334,7 @@ impl MasterCore {
     }
 
     /// Unreachable tasks the agent did not bring back are not there: reconciliation will say so.
-    fn forget_lost_tasks(&mut self, agent_id: &AgentId) {
+    pub(super) fn forget_lost_tasks(&mut self, agent_id: &AgentId) {
         let lost: Vec<TaskKey> = self
             .unreachable_tasks
             .get(agent_id)
@@ -323,18 +345,26 @@ impl MasterCore {
         }
     }
 
-    /// An agent that came back with less than what runs there gets no offers until that fits again.
-    fn note_size(&mut self, agent: AgentKey) {
+    /// What came with the agent may be more than its offers leave room for: those are taken back. If even what runs
+    /// there is more than it has, it gets no offers until that fits again.
+    fn make_room(&mut self, cx: &mut Cx, agent: AgentKey) {
         let Some(entry) = self.agents.get(agent) else {
             return;
         };
-        let mut used = Resources::new();
+        let (mut used, mut offered) = (Resources::new(), Resources::new());
         for usage in entry.usage.values() {
             used += &usage.used.unallocated();
+            offered += &usage.offered.unallocated();
         }
-        let smaller = !entry.total().unallocated().contains(&used);
+        let total = entry.total().unallocated();
+        let smaller = !total.contains(&used);
+        used += &offered;
+        let crowded = !total.contains(&used);
         if let Some(book) = self.agent_books.get_mut(agent) {
             book.came_back_smaller = smaller;
+        }
+        if crowded {
+            self.rescind_offers_of(cx, agent);
         }
     }
 
@@ -368,6 +398,8 @@ impl MasterCore {
 struct Taken {
     listed: BTreeSet<(FrameworkKey, TaskId)>,
     executors: BTreeSet<(FrameworkKey, meseta_types::ExecutorId)>,
+    /// Known frameworks the agent described: it hears how they are now.
+    frameworks: BTreeSet<FrameworkKey>,
     /// Removed frameworks the agent still has something of.
     refused: BTreeSet<FrameworkId>,
     /// Kills of tasks whose id is taken by a task elsewhere.

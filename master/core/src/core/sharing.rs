@@ -6,7 +6,9 @@
 use crate::config::Config;
 use crate::pages::{AgentKey, FrameworkKey, Handle};
 use crate::state::{Agent, Framework};
-use meseta_allocator::{AgentNo, AgentTraits, Allocator, Broken, FrameworkNo, FrameworkTerms, Grant, Return};
+use meseta_allocator::{
+    AgentNo, AgentTraits, Allocator, Broken, Explanation, FrameworkNo, FrameworkTerms, Grant, Return,
+};
 use meseta_types::{Mono, Now, Resources, Role};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -177,6 +179,11 @@ impl Sharing {
         })
     }
 
+    /// Why a framework gets no offers.
+    pub(super) fn explain(&self, framework: FrameworkKey) -> Vec<Explanation> {
+        self.allocator.explain(framework_no(framework))
+    }
+
     /// The allocator's own sums, and the defects found so far in this step.
     pub(super) fn check(&self) -> Result<(), crate::refusal::Broken> {
         self.allocator
@@ -193,7 +200,7 @@ fn agent_no(agent: AgentKey) -> AgentNo {
     AgentNo(agent.index())
 }
 
-pub(super) fn framework_no(framework: FrameworkKey) -> FrameworkNo {
+fn framework_no(framework: FrameworkKey) -> FrameworkNo {
     FrameworkNo(framework.index())
 }
 

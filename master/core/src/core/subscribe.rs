@@ -10,7 +10,7 @@
 
 use super::{Cx, MasterCore, Timer};
 use crate::io::{Effect, Event, OperatorEvent, RequestId, Session, StreamId, Subscribe};
-use crate::pages::FrameworkKey;
+use crate::pages::{AgentKey, FrameworkKey};
 use crate::refusal::Refusal;
 use crate::state::{Framework, FrameworkState};
 use meseta_types::link::ToAgent;
@@ -328,11 +328,18 @@ impl MasterCore {
 
     /// Agents with something of the framework hear its description, and send it again what it did not acknowledge.
     fn tell_agents_of(&mut self, cx: &mut Cx, framework: FrameworkKey) {
-        let Some(spec) = self.frameworks.get(framework).map(|f| f.spec.clone()) else {
-            return;
-        };
-        let agents: BTreeSet<_> = self.agents_of(framework);
-        for agent in agents {
+        for agent in self.agents_of(framework) {
+            self.tell_agent_of(cx, agent, framework);
+        }
+    }
+
+    /// One agent hears a connected framework's description.
+    pub(super) fn tell_agent_of(&mut self, cx: &mut Cx, agent: AgentKey, framework: FrameworkKey) {
+        let entry = self
+            .frameworks
+            .get(framework)
+            .filter(|f| f.state == FrameworkState::Connected);
+        if let Some(spec) = entry.map(|f| f.spec.clone()) {
             self.send(
                 cx,
                 agent,
@@ -343,10 +350,15 @@ impl MasterCore {
         }
     }
 
+    /// An id nobody has: whoever claimed one of ours before its time keeps it.
     fn new_framework_id(&mut self) -> FrameworkId {
-        let id = FrameworkId::as_written(format!("{}-{:04}", self.config.master_id, self.next_framework));
-        self.next_framework += 1;
-        id
+        loop {
+            let id = FrameworkId::as_written(format!("{}-{:04}", self.config.master_id, self.next_framework));
+            self.next_framework += 1;
+            if self.framework_ids.get(&id).is_none() && !self.removed_frameworks.contains_key(&id) {
+                return id;
+            }
+        }
     }
 }
 

@@ -12,5 +12,6 @@ mod launches;
 mod lost;
 mod reconciliation;
 mod registry_writes;
+mod storm;
 mod updates;
 mod views;

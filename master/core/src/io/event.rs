@@ -131,7 +131,7 @@ pub enum OperatorEvent {
     },
     /// An agent registered, or came back after it was unreachable or after a fail-over.
     AgentAdded(Arc<Agent>),
-    /// An agent left for good, or is unreachable (which Mesos does not tell).
+    /// An agent left for good. Not sent for one that is unreachable: it may come back.
     AgentRemoved {
         /// Which.
         agent_id: AgentId,

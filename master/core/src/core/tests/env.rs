@@ -242,6 +242,10 @@ impl Env {
         }
     }
 
+    pub(super) fn writes_under_way(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
     /// Answers the oldest write.
     pub(super) fn answer(&mut self, outcome: Outcome) {
         let id = self.writes.remove(0);

@@ -1,2 +1,110 @@
-//! The `meseta` binary.
-fn main() {}
+//! The `meseta` binary: one program for masters, agents and the people who use them.
+//!
+//! The first word decides. `supervise` and `fetch` are an agent's own helpers and must start before anything else in
+//! this process does (no thread, no signal handler, no logger); `master` and `agent` take Mesos's flags; everything
+//! else is the command line of [`args`]. Nothing is initialised that the chosen role does not need.
+
+mod api;
+mod args;
+mod cluster;
+mod execute;
+mod failure;
+mod files;
+mod logs;
+mod output;
+mod role;
+mod text;
+mod up;
+mod view;
+
+use args::{Cli, Command, FrameworkVerb, Global, NodeVerb, TaskVerb};
+use clap::Parser;
+use failure::{Failure, exit};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("supervise") => meseta_containerizer::supervise::main(words),
+        Some("fetch") => meseta_containerizer::fetch::main(words),
+        Some("master") => role::master(words),
+        Some("agent") => role::agent(words),
+        _ => command_line(),
+    }
+}
+
+fn command_line() -> ExitCode {
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers (standard output, 0), everything else is a usage error (2).
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    let as_json = global.json || matches!(global.output, Some(output::Format::Json | output::Format::Jsonl));
+    let role_args = |args: Vec<String>| args.into_iter().map(OsString::from);
+    match command {
+        Command::Master(args) => return role::master(role_args(args.args)),
+        Command::Agent(args) => return role::agent(role_args(args.args)),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::new("no-runtime", exit::FAILED, error.to_string()), as_json),
+    };
+    let ended = runtime.block_on(run(&global, command));
+    // A blocked read of a terminal or a name look-up must not hold the process.
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => report(&failure, as_json),
+    }
+}
+
+fn report(failure: &Failure, as_json: bool) -> ExitCode {
+    eprint!("{}", failure.render(as_json));
+    ExitCode::from(failure.exit)
+}
+
+/// Runs a command; `Ok` is an exit code that needs no words.
+async fn run(global: &Global, command: Command) -> Result<u8, Failure> {
+    // These two give --timeout a meaning of their own.
+    match command {
+        Command::Up(args) => return up::run(global, &args).await,
+        Command::Execute(args) => return execute::run(global, &args).await,
+        _ => {}
+    }
+    let asked = answer(global, command);
+    match global.timeout {
+        None => asked.await,
+        Some(limit) => tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+            let what = format!("not done within {limit:?} (--timeout)");
+            Err(Failure::new("timeout", exit::TIMEOUT, what))
+        }),
+    }
+}
+
+async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Status => view::status(global).await,
+        Command::Node(args) => match args.verb {
+            None | Some(NodeVerb::List) => view::nodes(global).await,
+        },
+        Command::Framework(args) => {
+            let verb_says_all = matches!(&args.verb, Some(FrameworkVerb::List(list)) if list.all);
+            view::frameworks(global, args.list.all || verb_says_all).await
+        }
+        Command::Task(args) => match args.verb {
+            None => view::tasks(global, &args.list).await,
+            Some(TaskVerb::List(list)) => view::tasks(global, &list.or(&args.list)).await,
+            Some(TaskVerb::Show { task }) => view::task(global, &task).await,
+            Some(TaskVerb::Kill { tasks, grace }) => view::kill(global, &tasks, grace).await,
+        },
+        Command::Logs(args) => logs::run(global, &args).await,
+        // Handled before a runtime exists, or with a timeout of their own.
+        Command::Master(_) | Command::Agent(_) | Command::Up(_) | Command::Execute(_) => Ok(0),
+    }
+}

@@ -1,0 +1,396 @@
+//! The words and flags of `meseta`, and their help.
+//!
+//! `meseta NOUN VERB [NAME...] [flags]`; a noun alone lists. The roles `master` and `agent` take Mesos's flags instead
+//! and never come through here (see `main`).
+
+use crate::output::Format;
+use crate::text::parse_duration;
+use clap::{Args, Parser, Subcommand};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+First day:
+  meseta up                              a cluster on this machine, in the foreground
+  meseta up -- sh -c 'echo hello'        the same, and a first task in it
+  meseta execute --cpus 0.5 -- ./job.sh  run a command somewhere in the cluster, see its output
+  meseta task list                       what runs
+  meseta status                          the cluster on one screen
+
+Exit codes: 0 done, 1 tried and failed, 2 usage, 3 not found, 4 refused, 5 timeout, 6 no server, 7 not allowed,
+125-127 execute's own failures, 130 interrupted.";
+
+/// A resource manager: frameworks share the machines of a cluster by Mesos's APIs.
+#[derive(Debug, Parser)]
+#[command(name = "meseta", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that mean the same everywhere.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// A master's address, or several separated by commas; any one leads to the leader
+    ///
+    /// Default: the `meseta up` of this user, else 127.0.0.1:5050.
+    #[arg(short, long, global = true, value_name = "HOST:PORT", env = "MESETA_MASTER", alias = "address")]
+    pub(crate) master: Option<String>,
+    /// How to print
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", env = "MESETA_OUTPUT")]
+    pub(crate) output: Option<Format>,
+    /// Same as `-o json`; errors are JSON objects too
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Lists print names only, other commands no progress
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Give up after this long, for example 90s or 5m (exit code 5)
+    #[arg(long, global = true, value_name = "DUR", value_parser = parse_duration, env = "MESETA_TIMEOUT")]
+    pub(crate) timeout: Option<Duration>,
+    /// Lists without their first line
+    #[arg(long, global = true)]
+    pub(crate) no_headers: bool,
+}
+
+impl Global {
+    /// The format asked for.
+    pub(crate) fn format(&self) -> Format {
+        match (self.json, self.quiet, self.output) {
+            (true, _, _) => Format::Json,
+            (false, _, Some(format)) => format,
+            (false, true, None) => Format::Name,
+            (false, false, None) => Format::Table,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A whole cluster on this machine, in the foreground
+    Up(UpArgs),
+    /// Run a command as a task and show its output
+    Execute(ExecuteArgs),
+    /// The cluster on one screen
+    Status,
+    /// Machines of the cluster
+    #[command(alias = "nodes")]
+    Node(NodeArgs),
+    /// Frameworks that use it
+    #[command(alias = "frameworks")]
+    Framework(FrameworkArgs),
+    /// Tasks of all frameworks
+    #[command(alias = "tasks")]
+    Task(TaskArgs),
+    /// Output of tasks
+    Logs(LogsArgs),
+    /// Run a master (Mesos's flags; see `meseta master --help`)
+    #[command(disable_help_flag = true)]
+    Master(RoleArgs),
+    /// Run an agent (Mesos's flags; see `meseta agent --help`)
+    #[command(disable_help_flag = true)]
+    Agent(RoleArgs),
+}
+
+impl TaskList {
+    /// Flags given before and after the verb count alike.
+    pub(crate) fn or(&self, other: &TaskList) -> TaskList {
+        TaskList {
+            all: self.all || other.all,
+            node: self.node.clone().or_else(|| other.node.clone()),
+            state: self.state.clone().or_else(|| other.state.clone()),
+            framework: self.framework.clone().or_else(|| other.framework.clone()),
+        }
+    }
+}
+
+/// What follows the name of a role; not looked at here.
+#[derive(Args, Debug)]
+pub(crate) struct RoleArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub(crate) args: Vec<String>,
+}
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  meseta up                          one master and one agent on 127.0.0.1:5050 and 5051
+  meseta up --agents 3               the machine's cpus, memory and ports split among three agents
+  meseta up --port-offset 100        beside another cluster: ports 5150, 5151, ...
+  meseta up -- sh -c 'echo hello'    run a command once the cluster is ready; the cluster stays up
+
+Ctrl-C ends the tasks with their grace periods, then the cluster; a second Ctrl-C ends everything at once. After a
+crash or kill -9 the next `meseta up` with the same folder takes over the tasks that still run.";
+
+/// One master and some agents as child processes; each is started again when it dies.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = UP_EXAMPLES)]
+pub(crate) struct UpArgs {
+    /// Where state and logs are kept
+    ///
+    /// Default: /var/lib/meseta/up as root, else $XDG_STATE_HOME/meseta/up or ~/.local/state/meseta/up.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How many agents share this machine
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) agents: u16,
+    /// The address everything listens on
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(crate) ip: IpAddr,
+    /// Added to every port, to run beside another cluster
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=50_000))]
+    pub(crate) port_offset: u16,
+    /// A command to run as a task once the cluster is ready
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+const EXECUTE_EXAMPLES: &str = "\
+Examples:
+  meseta execute -- echo hello
+  meseta execute --cpus 2 --mem 512 --env MODE=fast -- sh -c 'make -j2 && ./run'
+  meseta execute --uri https://example.org/data.tgz -- ls -l
+  meseta execute --detach --name nightly -- ./long-job.sh
+
+The exit code is the command's own; 125 when it could not be run, 126 and 127 as a shell gives them, 130 after Ctrl-C
+(which kills the task; a second Ctrl-C does not wait for it).";
+
+/// Run a command as a task: its output here, its exit code ours.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXECUTE_EXAMPLES)]
+pub(crate) struct ExecuteArgs {
+    /// Cores
+    #[arg(long, value_name = "N", default_value_t = 0.1, value_parser = positive)]
+    pub(crate) cpus: f64,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 32.0, value_parser = positive)]
+    pub(crate) mem: f64,
+    /// Sandbox space in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 0.0, value_parser = not_negative)]
+    pub(crate) disk: f64,
+    /// A name for people; the command's first word unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// An environment variable; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// A file to fetch into the sandbox, archives are unpacked; may be repeated
+    #[arg(long, value_name = "URI")]
+    pub(crate) uri: Vec<String>,
+    /// Whose share it uses
+    #[arg(long, value_name = "ROLE", default_value = "*")]
+    pub(crate) role: String,
+    /// The Unix user it runs as; whoever you are unless given
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Whom the master knows this framework as
+    #[arg(long, value_name = "NAME")]
+    pub(crate) principal: Option<String>,
+    /// The time between SIGTERM and SIGKILL when the task is killed
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub(crate) grace: Option<Duration>,
+    /// How long the task lives on if this program dies
+    ///
+    /// Default: 30s, and a week with --detach.
+    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+    pub(crate) failover_timeout: Option<Duration>,
+    /// Return as soon as the task runs; prints its id
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// The command and its arguments (no shell: use sh -c '...')
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NodeArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<NodeVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    /// All nodes
+    #[command(aliases = ["ls", "ps"])]
+    List,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FrameworkArgs {
+    #[command(flatten)]
+    pub(crate) list: FrameworkList,
+    #[command(subcommand)]
+    pub(crate) verb: Option<FrameworkVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FrameworkVerb {
+    /// All frameworks
+    #[command(aliases = ["ls", "ps"])]
+    List(FrameworkList),
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct FrameworkList {
+    /// Also those that ended
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TaskArgs {
+    #[command(flatten)]
+    pub(crate) list: TaskList,
+    #[command(subcommand)]
+    pub(crate) verb: Option<TaskVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskVerb {
+    /// Tasks of all frameworks
+    #[command(aliases = ["ls", "ps"])]
+    List(TaskList),
+    /// One task: where, since when, its states
+    #[command(aliases = ["describe", "inspect", "status"])]
+    Show {
+        /// Its id, or any unique beginning of it
+        #[arg(value_name = "TASK")]
+        task: String,
+    },
+    /// Kill tasks
+    Kill {
+        /// Their ids, or unique beginnings
+        #[arg(required = true, value_name = "TASK")]
+        tasks: Vec<String>,
+        /// The time between SIGTERM and SIGKILL; the task's own unless given
+        #[arg(long, value_name = "DUR", value_parser = parse_duration)]
+        grace: Option<Duration>,
+    },
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TaskList {
+    /// Also those that ended
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only those on this node
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// Only those in this state, for example running
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
+    /// Only those of this framework (name or id)
+    #[arg(long, value_name = "FRAMEWORK")]
+    pub(crate) framework: Option<String>,
+}
+
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  meseta logs web.3f2a          the last 20 lines of each of its files
+  meseta logs -f web.3f2a       and what comes, until the task ends
+  meseta logs --stderr -n 100 web.3f2a";
+
+/// Print what tasks write to standard output and standard error.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = LOGS_EXAMPLES)]
+pub(crate) struct LogsArgs {
+    /// Tasks: their ids, or unique beginnings
+    #[arg(required = true, value_name = "TASK")]
+    pub(crate) tasks: Vec<String>,
+    /// Go on with what comes, until the tasks end
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How many last lines of each file
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(crate) lines: usize,
+    /// Only standard error
+    #[arg(long, conflicts_with = "stdout")]
+    pub(crate) stderr: bool,
+    /// Only standard output
+    #[arg(long)]
+    pub(crate) stdout: bool,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    if value.is_finite() { Ok(value) } else { Err("must be a finite number".to_owned()) }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    amount(text)
+        .and_then(|v| if v >= 0.001 { Ok(v) } else { Err("must be at least 0.001".to_owned()) })
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    amount(text).and_then(|v| if v >= 0.0 { Ok(v) } else { Err("must not be negative".to_owned()) })
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("'{text}' is no NAME=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"meseta").chain(args))
+    }
+
+    #[test]
+    fn the_table_of_words_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_noun_alone_lists_and_other_peoples_words_work() {
+        for args in [&["task"][..], &["tasks", "ls"], &["task", "ps", "-a"], &["nodes"], &["framework", "-a"]] {
+            parse(args).unwrap();
+        }
+        assert!(matches!(
+            parse(&["task", "describe", "x"]).unwrap().command,
+            Command::Task(TaskArgs { verb: Some(TaskVerb::Show { .. }), .. })
+        ));
+    }
+
+    #[test]
+    fn flags_may_stand_anywhere() {
+        let cli = parse(&["task", "list", "-m", "m1:5050", "--json"]).unwrap();
+        assert_eq!(cli.global.master.as_deref(), Some("m1:5050"));
+        assert_eq!(cli.global.format(), Format::Json);
+        assert_eq!(parse(&["-q", "node"]).unwrap().global.format(), Format::Name);
+        assert_eq!(parse(&["task", "--json", "list"]).unwrap().global.format(), Format::Json);
+    }
+
+    #[test]
+    fn wrong_values_are_usage_errors_that_say_what_is_allowed() {
+        for (args, hint) in [
+            (&["execute", "--cpus", "0", "--", "x"][..], "0.001"),
+            (&["execute", "--cpus", "NaN", "--", "x"], "finite"),
+            (&["execute", "--env", "x", "--", "x"], "NAME=VALUE"),
+            (&["execute"], "CMD"),
+            (&["task", "list", "--timeout", "5"], "90s"),
+            (&["up", "--agents", "0"], "1..=64"),
+            (&["tsak"], "task"),
+        ] {
+            let error = parse(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+            assert!(error.to_string().contains(hint), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_command_keeps_its_own_flags() {
+        let cli = parse(&["up", "--agents", "2", "--", "sh", "-c", "echo --json"]).unwrap();
+        let Command::Up(up) = cli.command else { panic!() };
+        assert_eq!(up.command, ["sh", "-c", "echo --json"]);
+        assert!(!cli.global.json);
+    }
+}

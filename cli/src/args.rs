@@ -147,6 +147,11 @@ pub(crate) struct UpArgs {
     pub(crate) command: Vec<String>,
 }
 
+/// What a command gets unless it asks.
+const DEFAULT_CPUS: f64 = 0.1;
+/// MiB.
+const DEFAULT_MEM: f64 = 32.0;
+
 const EXECUTE_EXAMPLES: &str = "\
 Examples:
   meseta execute -- echo hello
@@ -162,10 +167,10 @@ The exit code is the command's own; 125 when it could not be run, 126 and 127 as
 #[command(after_help = EXECUTE_EXAMPLES)]
 pub(crate) struct ExecuteArgs {
     /// Cores
-    #[arg(long, value_name = "N", default_value_t = 0.1, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CPUS, value_parser = positive)]
     pub(crate) cpus: f64,
     /// Memory in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 32.0, value_parser = positive)]
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEM, value_parser = positive)]
     pub(crate) mem: f64,
     /// Sandbox space in MiB
     #[arg(long, value_name = "MIB", default_value_t = 0.0, value_parser = not_negative)]
@@ -202,6 +207,27 @@ pub(crate) struct ExecuteArgs {
     /// The command and its arguments (no shell: use sh -c '...')
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,
+}
+
+impl ExecuteArgs {
+    /// A command with every default.
+    pub(crate) fn plain(command: Vec<String>) -> ExecuteArgs {
+        ExecuteArgs {
+            cpus: DEFAULT_CPUS,
+            mem: DEFAULT_MEM,
+            disk: 0.0,
+            name: None,
+            env: Vec::new(),
+            uri: Vec::new(),
+            role: "*".to_owned(),
+            user: None,
+            principal: None,
+            grace: None,
+            failover_timeout: None,
+            detach: false,
+            command,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -284,9 +284,19 @@ impl Job<'_> {
                 self.say(&format!("launched on {host}"));
                 self.agent = Some(agent);
                 self.sandbox_at = at;
+                self.want_no_more();
             }
             Err(error) => self.say(&format!("not launched: {error}; waiting for another offer")),
         }
+    }
+
+    /// One task is all: further offers would only be declined.
+    fn want_no_more(&self) {
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            // Part of the next SUBSCRIBE in any case.
+            let _ = client.suppress(Vec::new()).await;
+        });
     }
 
     fn describe_task(&self) -> Task {

@@ -1,0 +1,91 @@
+//! `meseta master` and `meseta agent`: from the arguments to a running server and back to an exit code.
+//!
+//! Flags, their environment and their help are the shells' own (Mesos's names and syntax); what is here is the process:
+//! log, runtime, signals, exit codes. A role that `meseta up` started dies with it, as its `MESETA_PARENT_PID` asks.
+
+mod agent;
+mod log;
+mod master;
+
+pub(crate) use agent::agent;
+pub(crate) use master::master;
+
+use crate::failure::{Failure, exit};
+use meseta_types::flag::{Asked, FlagError, Sources};
+use std::ffi::OsString;
+use std::process::ExitCode;
+use tokio::runtime::Runtime;
+
+/// Names the process that a role must not outlive.
+pub(crate) const PARENT_VARIABLE: &str = "MESETA_PARENT_PID";
+
+/// Parses a role's arguments; `Err` is the exit code when there is nothing to run.
+fn parse<T>(
+    role: &str,
+    words: impl Iterator<Item = OsString>,
+    parse: impl FnOnce(Vec<String>, &Sources<'_>) -> Result<Asked<T>, FlagError>,
+) -> Result<T, ExitCode> {
+    let refuse = |text: String| {
+        let failure = Failure::new("bad-flag", exit::USAGE, text).fix(format!("meseta {role} --help"));
+        eprint!("{}", failure.render(false));
+        ExitCode::from(exit::USAGE)
+    };
+    let mut args = Vec::new();
+    for word in words {
+        match word.into_string() {
+            Ok(text) => args.push(text),
+            Err(word) => return Err(refuse(format!("'{}' is no UTF-8", word.display()))),
+        }
+    }
+    let sources = Sources {
+        env: &|name| std::env::var(name).ok(),
+        read: &|path| std::fs::read_to_string(path).map_err(|e| e.to_string()),
+    };
+    match parse(args, &sources) {
+        Ok(Asked::Run(flags, warnings)) => {
+            for warning in warnings {
+                eprintln!("warning[flag-without-effect]: {warning}");
+            }
+            Ok(flags)
+        }
+        Ok(Asked::Help(text)) => Err(ExitCode::from(crate::output::print(&text).err().unwrap_or(0))),
+        Ok(Asked::Version) => {
+            let text = format!("meseta {}\n", env!("CARGO_PKG_VERSION"));
+            Err(ExitCode::from(crate::output::print(&text).err().unwrap_or(0)))
+        }
+        Err(error) => Err(refuse(error.to_string())),
+    }
+}
+
+/// Says why a role cannot run (any more) and gives its exit code.
+fn fail(role: &str, code: u8, text: &str) -> u8 {
+    tracing::error!("{text}");
+    eprintln!("meseta {role}: {text}");
+    code
+}
+
+/// Dies with the process that asked for it: the kernel sends SIGKILL when the parent's thread ends, and a parent that
+/// was gone before that was arranged is noticed here.
+fn die_with_parent() -> Result<(), String> {
+    let Ok(parent) = std::env::var(PARENT_VARIABLE) else {
+        return Ok(());
+    };
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|e| e.to_string())?;
+    let now = nix::unistd::getppid().as_raw().to_string();
+    if now == parent { Ok(()) } else { Err(format!("the process {parent} that started this one is gone")) }
+}
+
+/// Runs a server to its end on a runtime of its own.
+fn run(role: &str, serve: impl Future<Output = u8>) -> ExitCode {
+    if let Err(why) = die_with_parent() {
+        return ExitCode::from(fail(role, exit::FAILED, &why));
+    }
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return ExitCode::from(fail(role, exit::FAILED, &error.to_string())),
+    };
+    let code = runtime.block_on(serve);
+    // What still blocks (a file system that hangs, a name look-up) must not hold the process.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

@@ -1,0 +1,231 @@
+//! Which processes make up the cluster, with which flags. Pure.
+
+use crate::args::UpArgs;
+use meseta_sdk::endpoint::Endpoint;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// Mesos's default ports.
+const MASTER_PORT: u16 = 5050;
+const AGENT_PORT: u16 = 5051;
+/// Mesos's default range of task ports, split among the agents.
+const TASK_PORTS: (u32, u32) = (31_000, 32_000);
+
+/// What this machine has to share, after what it keeps for itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Machine {
+    /// Cores.
+    pub(super) cpus: f64,
+    /// MiB.
+    pub(super) mem: u64,
+    /// MiB.
+    pub(super) disk: u64,
+    /// The value of `--isolation`.
+    pub(super) isolation: String,
+    /// Why isolation is weaker than it could be.
+    pub(super) isolation_note: Option<String>,
+    pub(super) is_root: bool,
+}
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Master,
+    /// The n-th, from zero.
+    Agent(u16),
+}
+
+impl Role {
+    /// For people; an only agent needs no number.
+    pub(super) fn name(&self, agents: u16) -> String {
+        match self {
+            Role::Master => "master".to_owned(),
+            Role::Agent(_) if agents == 1 => "agent".to_owned(),
+            Role::Agent(n) => format!("agent-{n}"),
+        }
+    }
+}
+
+/// The whole cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) agents: u16,
+    ip: IpAddr,
+    offset: u16,
+    dir: PathBuf,
+    machine: Machine,
+}
+
+impl Plan {
+    pub(super) fn new(args: &UpArgs, dir: &Path, machine: &Machine) -> Plan {
+        Plan {
+            agents: args.agents,
+            ip: args.ip,
+            offset: args.port_offset,
+            dir: dir.to_owned(),
+            machine: machine.clone(),
+        }
+    }
+
+    /// In the order of their start.
+    pub(super) fn roles(&self) -> Vec<Role> {
+        std::iter::once(Role::Master).chain((0..self.agents).map(Role::Agent)).collect()
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn log_dir(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    pub(super) fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    pub(super) fn port(&self, role: &Role) -> u16 {
+        // `--port-offset` ends at 50,000 and there are at most 64 agents.
+        match role {
+            Role::Master => MASTER_PORT + self.offset,
+            Role::Agent(n) => AGENT_PORT + self.offset + n,
+        }
+    }
+
+    /// Where this machine reaches the role.
+    pub(super) fn endpoint(&self, role: &Role) -> Endpoint {
+        let host = match self.ip {
+            IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            IpAddr::V6(ip) if ip.is_unspecified() => "::1".to_owned(),
+            ip => ip.to_string(),
+        };
+        Endpoint { host, port: self.port(role) }
+    }
+
+    pub(super) fn master(&self) -> Endpoint {
+        self.endpoint(&Role::Master)
+    }
+
+    pub(super) fn url(&self, role: &Role) -> String {
+        self.endpoint(role).url()
+    }
+
+    /// The cgroup of an agent: its own, so that agents of one machine, and of two clusters, leave each other alone.
+    pub(super) fn cgroup(&self, agent: u16) -> String {
+        format!("meseta-up-{:08x}-{agent}", fnv(self.dir.as_os_str().as_encoded_bytes()))
+    }
+
+    /// The arguments of a role's process.
+    pub(super) fn arguments(&self, role: &Role) -> Vec<String> {
+        let path = |name: String| self.dir.join(name).display().to_string();
+        let mut args = match role {
+            Role::Master => vec!["master".to_owned(), format!("--work_dir={}", path("master".to_owned()))],
+            Role::Agent(n) => vec![
+                "agent".to_owned(),
+                format!("--master={}", self.master()),
+                format!("--work_dir={}", path(format!("agent-{n}"))),
+                format!("--runtime_dir={}", path(format!("run/agent-{n}"))),
+                format!("--resources={}", self.resources(*n)),
+                format!("--isolation={}", self.machine.isolation),
+                format!("--cgroups_root={}", self.cgroup(*n)),
+            ],
+        };
+        if matches!(role, Role::Agent(_)) && !self.machine.is_root {
+            args.push("--no-switch_user".to_owned());
+        }
+        args.push(format!("--ip={}", self.ip));
+        args.push(format!("--port={}", self.port(role)));
+        if self.ip.is_loopback() {
+            // Names of this address differ from machine to machine; the address does not.
+            args.push(format!("--hostname={}", self.ip));
+        }
+        args
+    }
+
+    /// The n-th agent's share; shares add up to the machine.
+    pub(super) fn resources(&self, n: u16) -> String {
+        let share = |total: u64| share(total, n, self.agents);
+        let milli = share((self.machine.cpus * 1000.0) as u64);
+        let (first, last) = self.task_ports(n);
+        format!(
+            "cpus:{};mem:{};disk:{};ports:[{first}-{last}]",
+            milli as f64 / 1000.0,
+            share(self.machine.mem),
+            share(self.machine.disk),
+        )
+    }
+
+    fn task_ports(&self, n: u16) -> (u32, u32) {
+        let (first, last) = TASK_PORTS;
+        let count = last - first + 1;
+        let start = |n: u16| first + count * u32::from(n) / u32::from(self.agents);
+        (start(n), start(n + 1) - 1)
+    }
+}
+
+/// The n-th of `of` parts of a whole number of units; the first ones get what does not divide.
+fn share(total: u64, n: u16, of: u16) -> u64 {
+    let (n, of) = (u64::from(n), u64::from(of));
+    total / of + u64::from(n < total % of)
+}
+
+/// FNV-1a, 32 bits: a short name for a folder.
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(agents: u16, ip: &str) -> Plan {
+        Plan {
+            agents,
+            ip: ip.parse().unwrap_or(IpAddr::from([127, 0, 0, 1])),
+            offset: 100,
+            dir: PathBuf::from("/s"),
+            machine: Machine {
+                cpus: 8.0,
+                mem: 10_000,
+                disk: 1_000,
+                isolation: "posix/cpu,posix/mem".to_owned(),
+                isolation_note: None,
+                is_root: false,
+            },
+        }
+    }
+
+    #[test]
+    fn one_agent_gets_the_whole_machine() {
+        assert_eq!(plan(1, "127.0.0.1").resources(0), "cpus:8;mem:10000;disk:1000;ports:[31000-32000]");
+    }
+
+    #[test]
+    fn shares_add_up_and_ports_do_not_overlap() {
+        let plan = plan(3, "127.0.0.1");
+        assert_eq!(plan.resources(0), "cpus:2.667;mem:3334;disk:334;ports:[31000-31332]");
+        assert_eq!(plan.resources(1), "cpus:2.667;mem:3333;disk:333;ports:[31333-31666]");
+        assert_eq!(plan.resources(2), "cpus:2.666;mem:3333;disk:333;ports:[31667-32000]");
+    }
+
+    #[test]
+    fn a_role_is_told_everything_by_flags() {
+        let args = plan(2, "127.0.0.1").arguments(&Role::Agent(1)).join(" ");
+        for part in [
+            "agent --master=127.0.0.1:5150 --work_dir=/s/agent-1 --runtime_dir=/s/run/agent-1",
+            "--isolation=posix/cpu,posix/mem",
+            "--no-switch_user",
+            "--port=5152",
+            "--hostname=127.0.0.1",
+        ] {
+            assert!(args.contains(part), "{args}");
+        }
+        let master = plan(2, "0.0.0.0").arguments(&Role::Master).join(" ");
+        assert_eq!(master, "master --work_dir=/s/master --ip=0.0.0.0 --port=5150");
+    }
+
+    #[test]
+    fn an_address_for_everybody_is_reached_by_loopback_from_here() {
+        assert_eq!(plan(1, "0.0.0.0").master().to_string(), "127.0.0.1:5150");
+    }
+}

@@ -95,11 +95,17 @@ impl Http {
             .map(|at| at.timestamp().as_second() as f64);
         let body = Limited::new(body, ANSWER_BYTES_MAX);
         let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
-        Ok(Answer { status: head.status, body, location, date })
+        Ok(Answer {
+            status: head.status,
+            body,
+            location,
+            date,
+        })
     }
 
     pub(crate) async fn get(&self, to: &Endpoint, path: &str) -> Result<Answer, String> {
-        self.send(Method::GET, to, path, "application/json", Bytes::new()).await
+        self.send(Method::GET, to, path, "application/json", Bytes::new())
+            .await
     }
 
     pub(crate) async fn post(&self, to: &Endpoint, path: &str, body: &Value) -> Result<Answer, String> {
@@ -161,7 +167,11 @@ enum NoLeader {
 
 impl NoLeader {
     fn failure(self, masters: &[Endpoint]) -> Failure {
-        let tried = masters.iter().map(Endpoint::authority).collect::<Vec<_>>().join(" ");
+        let tried = masters
+            .iter()
+            .map(Endpoint::authority)
+            .collect::<Vec<_>>()
+            .join(" ");
         match self {
             NoLeader::Connect(at, why) if masters.len() == 1 => unreachable(&at, &why),
             NoLeader::Connect(at, why) => Failure::new("unreachable", exit::UNREACHABLE, "no master answers")
@@ -172,7 +182,8 @@ impl NoLeader {
                 Failure::new("no-leader", exit::UNREACHABLE, what).detail(format!("tried {tried}"))
             }
             NoLeader::Circles(at) => {
-                let what = format!("the masters redirect to each other (last to {at}): an election is under way");
+                let what =
+                    format!("the masters redirect to each other (last to {at}): an election is under way");
                 Failure::new("no-leader", exit::UNREACHABLE, what).detail(format!("tried {tried}"))
             }
             NoLeader::Failed(failure) => failure,
@@ -197,7 +208,12 @@ async fn follow(http: Http, first: Endpoint) -> Result<Leader, NoLeader> {
                 let now = answer.date.unwrap_or_else(local_clock);
                 let mut master = understood(&at, answer).map_err(NoLeader::Failed)?;
                 let master = master.get_mut("get_master").map(Value::take).unwrap_or_default();
-                return Ok(Leader { http, at, master, now });
+                return Ok(Leader {
+                    http,
+                    at,
+                    master,
+                    now,
+                });
             }
         }
     }
@@ -210,8 +226,12 @@ fn local_clock() -> f64 {
 }
 
 pub(crate) fn unreachable(at: &Endpoint, why: &str) -> Failure {
-    Failure::new("unreachable", exit::UNREACHABLE, format!("cannot reach {at}: {why}"))
-        .fix("start a cluster here: meseta up · or name a master: -m HOST:PORT")
+    Failure::new(
+        "unreachable",
+        exit::UNREACHABLE,
+        format!("cannot reach {at}: {why}"),
+    )
+    .fix("start a cluster here: meseta up · or name a master: -m HOST:PORT")
 }
 
 /// A JSON answer of status 200; anything else is a failure by its status.
@@ -219,8 +239,12 @@ pub(crate) fn understood(at: &Endpoint, answer: Answer) -> Result<Value, Failure
     let text = || format!("{at} answered {}: {}", answer.status.as_u16(), answer.text());
     match answer.status.as_u16() {
         200 => serde_json::from_slice(&answer.body).map_err(|e| {
-            Failure::new("not-mesos", exit::FAILED, format!("{at} answered something that is no JSON: {e}"))
-                .fix("-m must name a master's address, by default port 5050")
+            Failure::new(
+                "not-mesos",
+                exit::FAILED,
+                format!("{at} answered something that is no JSON: {e}"),
+            )
+            .fix("-m must name a master's address, by default port 5050")
         }),
         401 | 403 => Err(Failure::new("not-allowed", exit::NOT_ALLOWED, text())),
         404 | 405 => Err(Failure::new("not-mesos", exit::FAILED, text())

@@ -37,10 +37,24 @@ pub(crate) struct Global {
     /// A master's address, or several separated by commas; any one leads to the leader
     ///
     /// Default: the `meseta up` of this user, else 127.0.0.1:5050.
-    #[arg(short, long, global = true, value_name = "HOST:PORT", env = "MESETA_MASTER", alias = "address")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "MESETA_MASTER",
+        alias = "address"
+    )]
     pub(crate) master: Option<String>,
     /// How to print
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", env = "MESETA_OUTPUT")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        env = "MESETA_OUTPUT"
+    )]
     pub(crate) output: Option<Format>,
     /// Same as `-o json`; errors are JSON objects too
     #[arg(long, global = true)]
@@ -341,16 +355,31 @@ pub(crate) struct LogsArgs {
 
 fn amount(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    if value.is_finite() { Ok(value) } else { Err("must be a finite number".to_owned()) }
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err("must be a finite number".to_owned())
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    amount(text)
-        .and_then(|v| if v >= 0.001 { Ok(v) } else { Err("must be at least 0.001".to_owned()) })
+    amount(text).and_then(|v| {
+        if v >= 0.001 {
+            Ok(v)
+        } else {
+            Err("must be at least 0.001".to_owned())
+        }
+    })
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {
-    amount(text).and_then(|v| if v >= 0.0 { Ok(v) } else { Err("must not be negative".to_owned()) })
+    amount(text).and_then(|v| {
+        if v >= 0.0 {
+            Ok(v)
+        } else {
+            Err("must not be negative".to_owned())
+        }
+    })
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -377,12 +406,21 @@ mod tests {
 
     #[test]
     fn a_noun_alone_lists_and_other_peoples_words_work() {
-        for args in [&["task"][..], &["tasks", "ls"], &["task", "ps", "-a"], &["nodes"], &["framework", "-a"]] {
+        for args in [
+            &["task"][..],
+            &["tasks", "ls"],
+            &["task", "ps", "-a"],
+            &["nodes"],
+            &["framework", "-a"],
+        ] {
             parse(args).unwrap();
         }
         assert!(matches!(
             parse(&["task", "describe", "x"]).unwrap().command,
-            Command::Task(TaskArgs { verb: Some(TaskVerb::Show { .. }), .. })
+            Command::Task(TaskArgs {
+                verb: Some(TaskVerb::Show { .. }),
+                ..
+            })
         ));
     }
 
@@ -392,7 +430,10 @@ mod tests {
         assert_eq!(cli.global.master.as_deref(), Some("m1:5050"));
         assert_eq!(cli.global.format(), Format::Json);
         assert_eq!(parse(&["-q", "node"]).unwrap().global.format(), Format::Name);
-        assert_eq!(parse(&["task", "--json", "list"]).unwrap().global.format(), Format::Json);
+        assert_eq!(
+            parse(&["task", "--json", "list"]).unwrap().global.format(),
+            Format::Json
+        );
     }
 
     #[test]

@@ -35,7 +35,10 @@ pub(crate) fn number(value: &Value, path: &[&str]) -> Option<f64> {
 
 /// The elements of a list; none when it is not there.
 pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
@@ -45,7 +48,10 @@ fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
 /// The sum of a scalar resource over a list of `Resource` messages.
 pub(crate) fn scalar(resources: &[Value], name: &str) -> f64 {
     let matching = resources.iter().filter(|r| string(r, &["name"]) == name);
-    matching.filter_map(|r| number(r, &["scalar", "value"])).sum()
+    // A sum of nothing would be minus zero, which prints as such.
+    matching
+        .filter_map(|r| number(r, &["scalar", "value"]))
+        .fold(0.0, |sum, v| sum + v)
 }
 
 /// The ranges of a resource, as `31000,31005-31009`.
@@ -54,7 +60,13 @@ pub(crate) fn ranges(resources: &[Value], name: &str) -> String {
     let ranges = matching.flat_map(|r| r.get("ranges").map_or(&[][..], |r| list(r, "range")));
     let texts: Vec<String> = ranges
         .filter_map(|r| Some((number(r, &["begin"])?, number(r, &["end"])?)))
-        .map(|(begin, end)| if begin == end { format!("{begin}") } else { format!("{begin}-{end}") })
+        .map(|(begin, end)| {
+            if begin == end {
+                format!("{begin}")
+            } else {
+                format!("{begin}-{end}")
+            }
+        })
         .collect();
     texts.join(",")
 }
@@ -96,7 +108,12 @@ impl Cluster {
 
     /// Every agent's name: its host name where that is unique, else the short form of its id.
     pub(crate) fn node_names(&self) -> BTreeMap<&str, &str> {
-        let infos = || self.agents.iter().filter_map(|a| a.get("agent_info")).chain(&self.recovered_agents);
+        let infos = || {
+            self.agents
+                .iter()
+                .filter_map(|a| a.get("agent_info"))
+                .chain(&self.recovered_agents)
+        };
         let mut hosts: BTreeMap<&str, usize> = BTreeMap::new();
         for info in infos() {
             *hosts.entry(string(info, &["hostname"])).or_default() += 1;
@@ -134,10 +151,22 @@ impl Cluster {
         let live = || self.tasks.iter().chain(&self.unreachable_tasks);
         let exact: Vec<&Value> = live().filter(|t| id(t) == name).collect();
         let begins: Vec<&Value> = live().filter(|t| id(t).starts_with(name)).collect();
-        let ended: Vec<&Value> = self.completed_tasks.iter().filter(|t| id(t).starts_with(name)).collect();
+        let ended: Vec<&Value> = self
+            .completed_tasks
+            .iter()
+            .filter(|t| id(t).starts_with(name))
+            .collect();
         let exactly_ended: Vec<&Value> = ended.iter().copied().filter(|t| id(t) == name).collect();
-        let found = [exact, exactly_ended, begins, ended].into_iter().find(|f| !f.is_empty());
-        one(found.unwrap_or_default(), name, "task", "meseta task list -a", |t| id(&t))
+        let found = [exact, exactly_ended, begins, ended]
+            .into_iter()
+            .find(|f| !f.is_empty());
+        one(
+            found.unwrap_or_default(),
+            name,
+            "task",
+            "meseta task list -a",
+            |t| id(&t),
+        )
     }
 
     /// The framework's name, for people.
@@ -164,10 +193,20 @@ fn one<'a>(
 ) -> Result<&'a Value, Failure> {
     match found.as_slice() {
         [only] => Ok(only),
-        [] => Err(Failure::new("not-found", exit::NOT_FOUND, format!("there is no {kind} '{name}'")).fix(lister)),
+        [] => Err(Failure::new(
+            "not-found",
+            exit::NOT_FOUND,
+            format!("there is no {kind} '{name}'"),
+        )
+        .fix(lister)),
         several => {
             // Enough to choose from; a list of thousands helps nobody.
-            let shown = several.iter().take(10).map(|v| id(v)).collect::<Vec<_>>().join(" ");
+            let shown = several
+                .iter()
+                .take(10)
+                .map(|v| id(v))
+                .collect::<Vec<_>>()
+                .join(" ");
             let what = format!("'{name}' is the beginning of {}", plural(several.len(), kind));
             Err(Failure::new("ambiguous", exit::REFUSED, what).detail(shown))
         }
@@ -196,7 +235,10 @@ mod tests {
         let cluster = cluster();
         let names = cluster.node_names();
         assert_eq!(names.values().copied().collect::<Vec<_>>(), ["a1", "S1", "S2"]);
-        assert_eq!(string(cluster.node("S2").unwrap(), &["agent_info", "id", "value"]), "m-S2");
+        assert_eq!(
+            string(cluster.node("S2").unwrap(), &["agent_info", "id", "value"]),
+            "m-S2"
+        );
         assert_eq!(cluster.node("twin").unwrap_err().exit, exit::REFUSED);
         assert_eq!(cluster.node("a9").unwrap_err().exit, exit::NOT_FOUND);
     }
@@ -204,7 +246,11 @@ mod tests {
     #[test]
     fn a_unique_beginning_is_enough_and_an_exact_id_wins() {
         let cluster = cluster();
-        let found = |name: &str| cluster.task(name).map(|t| string(t, &["task_id", "value"]).to_owned());
+        let found = |name: &str| {
+            cluster
+                .task(name)
+                .map(|t| string(t, &["task_id", "value"]).to_owned())
+        };
         assert_eq!(found("web.1").unwrap(), "web.1");
         assert_eq!(found("db").unwrap(), "db.1");
         assert_eq!(found("old").unwrap(), "old.7");

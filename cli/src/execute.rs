@@ -12,10 +12,10 @@ use crate::cluster;
 use crate::failure::{Failure, exit};
 use crate::text::age;
 use futures_util::future::pending;
+use meseta_sdk::endpoint::Endpoint;
 use meseta_sdk::proto::{TaskState, TaskStatus};
 use meseta_sdk::task::{Needs, Shortage, Task};
 use meseta_sdk::{Client, Config, Event, Events, Exit, Framework, Offer, Stop};
-use meseta_sdk::endpoint::Endpoint;
 use meseta_types::{AgentId, TaskId};
 use pump::Pumps;
 use std::time::Duration;
@@ -36,7 +36,8 @@ const EXPLAIN_AFTER: Duration = Duration::from_secs(5);
 pub(crate) async fn run(global: &Global, args: &ExecuteArgs) -> Result<u8, Failure> {
     let masters = cluster::masters(global)?;
     let deadline = global.timeout.map(|t| Instant::now() + t);
-    let interrupts = Interrupts::Listening(listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let interrupts =
+        Interrupts::Listening(listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     on(&masters, args, global.quiet, deadline, interrupts).await
 }
 
@@ -71,7 +72,11 @@ pub(crate) async fn on(
     interrupts: Interrupts,
 ) -> Result<u8, Failure> {
     let framework = describe(args);
-    let addresses = masters.iter().map(Endpoint::authority).collect::<Vec<_>>().join(",");
+    let addresses = masters
+        .iter()
+        .map(Endpoint::authority)
+        .collect::<Vec<_>>()
+        .join(",");
     let not_run = |text: String| Failure::new("not-run", exit::NOT_RUN, text);
     let config = Config::new(framework, &addresses).map_err(|e| not_run(e.to_string()))?;
     let (client, events) = Client::start(config).await.map_err(|e| not_run(e.to_string()))?;
@@ -123,7 +128,13 @@ fn name(args: &ExecuteArgs) -> String {
 fn task_id(args: &ExecuteArgs) -> TaskId {
     let readable: String = name(args)
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-_".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(100)
         .collect();
     let random = uuid::Uuid::new_v4().simple().to_string();
@@ -277,7 +288,10 @@ impl Job<'_> {
         let host = offer.hostname.clone();
         let task = self.describe_task().build(&offer.agent_id, resources);
         // Nothing else is wanted; what is left comes back when this framework ends.
-        let launched = self.client.launch(vec![offer], vec![task], FAILOVER_DETACHED).await;
+        let launched = self
+            .client
+            .launch(vec![offer], vec![task], FAILOVER_DETACHED)
+            .await;
         match launched {
             Ok(_) | Err(meseta_sdk::CallError::Unknown(_)) => {
                 // Whether an unanswered launch took place is told by an update or by reconciliation.
@@ -346,7 +360,8 @@ impl Job<'_> {
         if !self.args.detach
             && let Some(agent) = &self.sandbox_at
         {
-            self.pumps.start(agent, self.client.framework_id().as_str(), self.task_id.as_str());
+            self.pumps
+                .start(agent, self.client.framework_id().as_str(), self.task_id.as_str());
         }
     }
 
@@ -373,7 +388,10 @@ impl Job<'_> {
     async fn leave(self) -> Result<u8, Failure> {
         let printed = crate::output::print(&format!("{}\n", self.task_id));
         if !self.quiet {
-            eprintln!("its output: meseta logs -f {0} · end it: meseta task kill {0}", self.task_id);
+            eprintln!(
+                "its output: meseta logs -f {0} · end it: meseta task kill {0}",
+                self.task_id
+            );
         }
         self.client.stop(Stop::Failover).await;
         Ok(printed.err().unwrap_or(0))
@@ -408,7 +426,9 @@ impl Job<'_> {
             let waited = age(EXPLAIN_AFTER.as_secs_f64());
             match self.why_waiting() {
                 Some(why) => self.say(&format!("waiting since {waited}: {why}")),
-                None => self.say(&format!("waiting since {waited} for an offer: meseta node list shows what is free")),
+                None => self.say(&format!(
+                    "waiting since {waited} for an offer: meseta node list shows what is free"
+                )),
             }
         }
     }
@@ -417,7 +437,10 @@ impl Job<'_> {
 /// The agent's HTTP address out of the offer.
 fn agent_endpoint(offer: &Offer) -> Option<Endpoint> {
     let address = &offer.url.as_ref()?.address;
-    let host = [&address.ip, &address.hostname].into_iter().flatten().find(|h| !h.is_empty())?;
+    let host = [&address.ip, &address.hostname]
+        .into_iter()
+        .flatten()
+        .find(|h| !h.is_empty())?;
     Some(Endpoint {
         host: host.clone(),
         port: u16::try_from(address.port).ok()?,

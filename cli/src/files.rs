@@ -54,15 +54,32 @@ impl Sandbox {
             ..Default::default()
         };
         let body = Bytes::from(call.encode_to_vec());
-        let answer = self.http.send(Method::POST, &self.agent, "/api/v1", "application/x-protobuf", body).await?;
+        let answer = self
+            .http
+            .send(
+                Method::POST,
+                &self.agent,
+                "/api/v1",
+                "application/x-protobuf",
+                body,
+            )
+            .await?;
         match answer.status.as_u16() {
             200 => {
                 let response: Response = binary::decode(&answer.body).map_err(|e| e.to_string())?;
                 let file = response.read_file.ok_or("an answer without a file")?;
-                Ok(Some(Piece { size: file.size, data: file.data }))
+                Ok(Some(Piece {
+                    size: file.size,
+                    data: file.data,
+                }))
             }
             404 => Ok(None),
-            _ => Err(format!("{} answered {}: {}", self.agent, answer.status.as_u16(), answer.text())),
+            _ => Err(format!(
+                "{} answered {}: {}",
+                self.agent,
+                answer.status.as_u16(),
+                answer.text()
+            )),
         }
     }
 }
@@ -78,7 +95,12 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) fn new(sandbox: Sandbox, file: &'static str, offset: u64) -> Follower {
-        Follower { sandbox, file, offset, pause: PAUSE_FIRST }
+        Follower {
+            sandbox,
+            file,
+            offset,
+            pause: PAUSE_FIRST,
+        }
     }
 
     /// What there is beyond what was read, without waiting for more. A file that was cut short is read anew.

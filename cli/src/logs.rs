@@ -65,7 +65,10 @@ pub(crate) async fn run(global: &Global, args: &LogsArgs) -> Result<u8, Failure>
             tokio::time::sleep(pause.unwrap_or(ENDED_EVERY)).await;
         }
     }
-    let rests: String = followed.iter_mut().map(|(s, _, lines)| lines.rest(&s.prefix)).collect();
+    let rests: String = followed
+        .iter_mut()
+        .map(|(s, _, lines)| lines.rest(&s.prefix))
+        .collect();
     Ok(print(rests.as_bytes()).err().map_or(0, |_| exit::CLOSED_PIPE))
 }
 
@@ -75,11 +78,18 @@ fn print(bytes: &[u8]) -> std::io::Result<()> {
     out.flush()
 }
 
-fn sources_of(leader: &Leader, cluster: &Cluster, name: &str, args: &LogsArgs) -> Result<Vec<Source>, Failure> {
+fn sources_of(
+    leader: &Leader,
+    cluster: &Cluster,
+    name: &str,
+    args: &LogsArgs,
+) -> Result<Vec<Source>, Failure> {
     let task = cluster.task(name)?;
     let id = |member: &str| string(task, &[member, "value"]).to_owned();
     let (task_id, framework) = (id("task_id"), id("framework_id"));
-    let executor = Some(id("executor_id")).filter(|e| !e.is_empty()).unwrap_or_else(|| task_id.clone());
+    let executor = Some(id("executor_id"))
+        .filter(|e| !e.is_empty())
+        .unwrap_or_else(|| task_id.clone());
     let agent = agent_address(cluster, &id("agent_id")).ok_or_else(|| {
         let what = format!("the agent of {task_id} is not there; its output cannot be read");
         Failure::new("agent-lost", exit::UNREACHABLE, what)
@@ -95,20 +105,31 @@ fn sources_of(leader: &Leader, cluster: &Cluster, name: &str, args: &LogsArgs) -
         framework: framework.clone(),
         file,
         sandbox: Sandbox::new(leader.http.clone(), agent.clone(), &framework, &executor),
-        prefix: if args.tasks.len() > 1 { format!("{task_id} | ") } else { String::new() },
+        prefix: if args.tasks.len() > 1 {
+            format!("{task_id} | ")
+        } else {
+            String::new()
+        },
     };
     Ok(files.iter().map(source).collect())
 }
 
 fn agent_address(cluster: &Cluster, id: &str) -> Option<Endpoint> {
-    let agent = cluster.agents.iter().find(|a| string(a, &["agent_info", "id", "value"]) == id)?;
+    let agent = cluster
+        .agents
+        .iter()
+        .find(|a| string(a, &["agent_info", "id", "value"]) == id)?;
     let (_, address) = string(agent, &["pid"]).rsplit_once('@')?;
     address.parse().ok()
 }
 
 fn lost(task: &str, why: &str) -> Failure {
-    Failure::new("agent-lost", exit::UNREACHABLE, format!("the output of {task} cannot be read: {why}"))
-        .fix(format!("what the master last knew: meseta task show {task}"))
+    Failure::new(
+        "agent-lost",
+        exit::UNREACHABLE,
+        format!("the output of {task} cannot be read: {why}"),
+    )
+    .fix(format!("what the master last knew: meseta task show {task}"))
 }
 
 /// Where the last `lines` lines begin.
@@ -142,14 +163,23 @@ fn last_lines(text: &[u8], lines: usize) -> usize {
 
 async fn all_ended(leader: &Leader, sources: impl Iterator<Item = &Source>) -> Result<bool, Failure> {
     for source in sources {
-        let path = format!("/tasks?task_id={}&framework_id={}", query(&source.task), query(&source.framework));
+        let path = format!(
+            "/tasks?task_id={}&framework_id={}",
+            query(&source.task),
+            query(&source.framework)
+        );
         let answer = leader.http.get(&leader.at, &path).await;
         // A master that is away says nothing about the task.
         let Ok(answer) = answer else { return Ok(false) };
-        let Ok(tasks) = crate::api::understood(&leader.at, answer) else { return Ok(false) };
+        let Ok(tasks) = crate::api::understood(&leader.at, answer) else {
+            return Ok(false);
+        };
         let live = |task: &Value| {
             let state = string(task, &["state"]);
-            matches!(state, "TASK_STAGING" | "TASK_STARTING" | "TASK_RUNNING" | "TASK_KILLING" | "TASK_UNREACHABLE")
+            matches!(
+                state,
+                "TASK_STAGING" | "TASK_STARTING" | "TASK_RUNNING" | "TASK_KILLING" | "TASK_UNREACHABLE"
+            )
         };
         if list(&tasks, "tasks").iter().any(live) {
             return Ok(false);
@@ -180,7 +210,11 @@ impl Lines {
             return data.to_vec();
         }
         self.partial.extend_from_slice(data);
-        let whole = self.partial.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let whole = self
+            .partial
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
         let mut out = Vec::new();
         for line in self.partial[..whole].split_inclusive(|b| *b == b'\n') {
             out.extend_from_slice(prefix.as_bytes());
@@ -192,7 +226,11 @@ impl Lines {
 
     fn rest(&mut self, prefix: &str) -> String {
         let rest = String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned();
-        if rest.is_empty() { rest } else { format!("{prefix}{rest}\n") }
+        if rest.is_empty() {
+            rest
+        } else {
+            format!("{prefix}{rest}\n")
+        }
     }
 }
 

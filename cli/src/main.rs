@@ -26,8 +26,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
-        Some("supervise") => meseta_containerizer::supervise::main(words),
-        Some("fetch") => meseta_containerizer::fetch::main(words),
         Some("master") => role::master(words),
         Some("agent") => role::agent(words),
         _ => command_line(),
@@ -53,7 +51,12 @@ fn command_line() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return report(&Failure::new("no-runtime", exit::FAILED, error.to_string()), as_json),
+        Err(error) => {
+            return report(
+                &Failure::new("no-runtime", exit::FAILED, error.to_string()),
+                as_json,
+            );
+        }
     };
     let ended = runtime.block_on(run(&global, command));
     // A blocked read of a terminal or a name look-up must not hold the process.

@@ -30,11 +30,19 @@ pub(crate) struct Column {
 }
 
 pub(crate) const fn text(name: &'static str) -> Column {
-    Column { name, right: false, wide: false }
+    Column {
+        name,
+        right: false,
+        wide: false,
+    }
 }
 
 pub(crate) const fn number(name: &'static str) -> Column {
-    Column { name, right: true, wide: false }
+    Column {
+        name,
+        right: true,
+        wide: false,
+    }
 }
 
 impl Column {
@@ -67,7 +75,11 @@ impl Style {
     /// For standard output as it is.
     pub(crate) fn of_stdout(format: Format, headers: bool) -> Style {
         let width = io::stdout().is_terminal().then(terminal_width).flatten();
-        Style { format, headers, width }
+        Style {
+            format,
+            headers,
+            width,
+        }
     }
 }
 
@@ -105,7 +117,11 @@ impl List {
         for (cells, _) in &self.rows {
             let cell = |i: &usize| {
                 let text = harmless(cells.get(*i).map_or("", String::as_str));
-                if text.trim().is_empty() { "-".to_owned() } else { text }
+                if text.trim().is_empty() {
+                    "-".to_owned()
+                } else {
+                    text
+                }
             };
             lines.push(shown.iter().map(cell).collect());
         }
@@ -156,7 +172,11 @@ fn align(mut lines: Vec<Vec<String>>, right: &[bool], width: Option<usize>) -> S
 
 /// `key  value` lines.
 pub(crate) fn block(pairs: &[(&str, String)]) -> String {
-    let width = pairs.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0);
+    let width = pairs
+        .iter()
+        .map(|(key, _)| key.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (key, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = writeln!(text, "{key:width$}  {}", harmless(value));
@@ -182,17 +202,29 @@ mod tests {
             columns: vec![text("TASK"), text("NODE"), number("CPUS"), text("IMAGE").wide()],
             rows: vec![
                 (
-                    vec!["web.1".into(), "a-very-long-node-name".into(), "0.5".into(), "x".into()],
+                    vec![
+                        "web.1".into(),
+                        "a-very-long-node-name".into(),
+                        "0.5".into(),
+                        "x".into(),
+                    ],
                     json!({"id": "web.1"}),
                 ),
-                (vec!["b".into(), String::new(), "12".into(), "y".into()], json!({"id": "b"})),
+                (
+                    vec!["b".into(), String::new(), "12".into(), "y".into()],
+                    json!({"id": "b"}),
+                ),
             ],
             empty: "no tasks run; start one: meseta execute -- echo hello",
         }
     }
 
     fn style(format: Format) -> Style {
-        Style { format, headers: true, width: None }
+        Style {
+            format,
+            headers: true,
+            width: None,
+        }
     }
 
     #[test]
@@ -208,23 +240,38 @@ b      -                        12
     #[test]
     fn wide_shows_more_and_narrow_terminals_lose_middles() {
         let wide = list().render(style(Format::Wide)).0;
-        assert!(wide.lines().next().is_some_and(|l| l.ends_with("IMAGE")), "{wide}");
-        let narrow = Style { width: Some(26), ..style(Format::Table) };
+        assert!(
+            wide.lines().next().is_some_and(|l| l.ends_with("IMAGE")),
+            "{wide}"
+        );
+        let narrow = Style {
+            width: Some(26),
+            ..style(Format::Table)
+        };
         let text = list().render(narrow).0;
         assert!(text.lines().all(|l| l.chars().count() <= 26), "{text}");
-        assert!(text.contains("web.1  a-very…de-name"), "{text}");
+        assert!(text.contains("web.1  a-very…e-name"), "{text}");
     }
 
     #[test]
     fn programs_get_the_objects_themselves() {
-        assert_eq!(list().render(style(Format::Json)).0, "[{\"id\":\"web.1\"},{\"id\":\"b\"}]\n");
-        assert_eq!(list().render(style(Format::Jsonl)).0, "{\"id\":\"web.1\"}\n{\"id\":\"b\"}\n");
+        assert_eq!(
+            list().render(style(Format::Json)).0,
+            "[{\"id\":\"web.1\"},{\"id\":\"b\"}]\n"
+        );
+        assert_eq!(
+            list().render(style(Format::Jsonl)).0,
+            "{\"id\":\"web.1\"}\n{\"id\":\"b\"}\n"
+        );
         assert_eq!(list().render(style(Format::Name)).0, "web.1\nb\n");
     }
 
     #[test]
     fn an_empty_list_says_what_would_fill_it_on_standard_error() {
-        let empty = List { rows: vec![], ..list() };
+        let empty = List {
+            rows: vec![],
+            ..list()
+        };
         let (out, err) = empty.render(style(Format::Table));
         assert_eq!(out, "");
         assert!(err.is_some_and(|e| e.contains("meseta execute")));

@@ -3,11 +3,12 @@
 //! Flags, their environment and their help are the shells' own (Mesos's names and syntax); what is here is the process:
 //! log, runtime, signals, exit codes. A role that `meseta up` started dies with it, as its `MESETA_PARENT_PID` asks.
 
-mod agent;
 mod log;
 mod master;
 
-pub(crate) use agent::agent;
+pub(crate) fn agent(_w: impl Iterator<Item = OsString>) -> ExitCode {
+    ExitCode::FAILURE
+}
 pub(crate) use master::master;
 
 use crate::failure::{Failure, exit};
@@ -72,7 +73,11 @@ fn die_with_parent() -> Result<(), String> {
     };
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|e| e.to_string())?;
     let now = nix::unistd::getppid().as_raw().to_string();
-    if now == parent { Ok(()) } else { Err(format!("the process {parent} that started this one is gone")) }
+    if now == parent {
+        Ok(())
+    } else {
+        Err(format!("the process {parent} that started this one is gone"))
+    }
 }
 
 /// Runs a server to its end on a runtime of its own.

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 /// `45s 3m12s 4h 2d 5w`: two units below ten of the larger one.
 pub(crate) fn age(seconds: f64) -> String {
-    let total = if seconds.is_finite() && seconds > 0.0 { seconds as u64 } else { 0 };
+    let total = if seconds.is_finite() && seconds > 0.0 {
+        seconds as u64
+    } else {
+        0
+    };
     let units = [(604_800, "w"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     for (i, (size, name)) in units.iter().enumerate() {
         if total >= *size || *size == 1 {
@@ -65,7 +69,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// Text from elsewhere without its control characters: a task's name must not move the cursor.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// Shortened in its middle to `width` characters.
@@ -109,18 +115,40 @@ mod tests {
 
     #[test]
     fn sizes_are_1024_based_and_short() {
-        for (mib, text) in [(128.0, "128M"), (1536.0, "1.5G"), (14_745.6, "14.4G"), (2_097_152.0, "2T")] {
+        for (mib, text) in [
+            (128.0, "128M"),
+            (1536.0, "1.5G"),
+            (14_745.6, "14.4G"),
+            (2_097_152.0, "2T"),
+        ] {
             assert_eq!(mebibytes(mib), text);
         }
-        assert_eq!((cores(0.5), cores(12.0), cores(0.123)), ("0.5".into(), "12".into(), "0.123".into()));
+        assert_eq!(
+            (cores(0.5), cores(12.0), cores(0.123)),
+            ("0.5".into(), "12".into(), "0.123".into())
+        );
     }
 
     #[test]
     fn durations_need_a_unit() {
-        for (text, millis) in [("90s", 90_000), ("1h30m", 5_400_000), ("250ms", 250), ("2d", 172_800_000)] {
+        for (text, millis) in [
+            ("90s", 90_000),
+            ("1h30m", 5_400_000),
+            ("250ms", 250),
+            ("2d", 172_800_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
         }
-        for text in ["", "90", "s", "1x", "-5s", "1.5h", "99999999999999999999s", "18446744073709551615w"] {
+        for text in [
+            "",
+            "90",
+            "s",
+            "1x",
+            "-5s",
+            "1.5h",
+            "99999999999999999999s",
+            "18446744073709551615w",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

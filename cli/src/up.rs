@@ -22,7 +22,7 @@ use crate::failure::{Failure, exit};
 use child::{Child, Ended};
 use meseta_sdk::endpoint::Endpoint;
 use nix::sys::prctl;
-use plan::{Machine, Plan, Role};
+use plan::{Plan, Role};
 use processes::Reaper;
 use restart::{Next, Restarts};
 use screen::Screen;
@@ -76,11 +76,6 @@ impl Signals {
             child: signal(SignalKind::child())?,
         })
     }
-
-    /// Resolves when somebody wants the end.
-    async fn stop(&mut self) {
-        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
-    }
 }
 
 struct Up {
@@ -131,7 +126,8 @@ impl Up {
             self.start_due()?;
             let next = self.roles.iter().filter_map(|r| r.again_at).min();
             tokio::select! {
-                () = signals.stop() => return Ok(0),
+                _ = signals.interrupt.recv() => return Ok(0),
+                _ = signals.terminate.recv() => return Ok(0),
                 _ = signals.child.recv() => self.reap(),
                 () = until(next) => {}
                 ready = watch.next(), if !watch.is_over() => {
@@ -174,7 +170,10 @@ impl Up {
     fn reap(&mut self) {
         let dead = self.reaper.reap();
         for (pid, ended) in dead {
-            let Some(index) = self.roles.iter().position(|r| r.child.as_ref().is_some_and(|c| c.pid == pid))
+            let Some(index) = self
+                .roles
+                .iter()
+                .position(|r| r.child.as_ref().is_some_and(|c| c.pid == pid))
             else {
                 continue;
             };
@@ -194,12 +193,14 @@ impl Up {
                 supervised.again_at = Some(Instant::now() + after);
                 self.screen.died(&name, ended, after);
                 if tell_log {
-                    self.screen.log_tail(&child::log_path(&self.plan, &supervised.role));
+                    self.screen
+                        .log_tail(&child::log_path(&self.plan, &supervised.role));
                 }
             }
             Next::GiveUp(why) => {
                 self.screen.given_up(&name, ended, why);
-                self.screen.log_tail(&child::log_path(&self.plan, &supervised.role));
+                self.screen
+                    .log_tail(&child::log_path(&self.plan, &supervised.role));
             }
         }
     }
@@ -216,7 +217,12 @@ impl Up {
         supervised.is_ready = true;
         self.ready += 1;
         let name = supervised.role.name(agents);
-        self.screen.ready(&name, &self.plan.url(&supervised.role), self.started.elapsed(), &ready.note);
+        self.screen.ready(
+            &name,
+            &self.plan.url(&supervised.role),
+            self.started.elapsed(),
+            &ready.note,
+        );
         self.ready == self.roles.len()
     }
 
@@ -238,11 +244,11 @@ impl Up {
     }
 }
 
-async fn finished(
-    job: &mut Option<tokio::task::JoinHandle<Result<u8, Failure>>>,
-) -> Result<u8, Failure> {
+async fn finished(job: &mut Option<tokio::task::JoinHandle<Result<u8, Failure>>>) -> Result<u8, Failure> {
     match job {
-        Some(job) => job.await.unwrap_or_else(|e| Err(Failure::new("not-run", exit::NOT_RUN, e.to_string()))),
+        Some(job) => job
+            .await
+            .unwrap_or_else(|e| Err(Failure::new("not-run", exit::NOT_RUN, e.to_string()))),
         None => std::future::pending().await,
     }
 }

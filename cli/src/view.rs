@@ -35,7 +35,11 @@ pub(crate) async fn nodes(global: &Global) -> Result<u8, Failure> {
 
 fn node_list(cluster: &Cluster) -> List {
     let names = cluster.node_names();
-    let mut rows: Vec<(Vec<String>, Value)> = cluster.agents.iter().map(|a| node_row(cluster, &names, a)).collect();
+    let mut rows: Vec<(Vec<String>, Value)> = cluster
+        .agents
+        .iter()
+        .map(|a| node_row(cluster, &names, a))
+        .collect();
     for info in &cluster.recovered_agents {
         let id = string(info, &["id", "value"]);
         let mut cells = vec![String::new(); NODE_COLUMNS.len()];
@@ -74,7 +78,11 @@ fn node_row(
     let of = |name: &str, unit: fn(f64) -> String| {
         format!("{}/{}", unit(scalar(used, name)), unit(scalar(total, name)))
     };
-    let tasks = cluster.tasks.iter().filter(|t| string(t, &["agent_id", "value"]) == id).count();
+    let tasks = cluster
+        .tasks
+        .iter()
+        .filter(|t| string(t, &["agent_id", "value"]) == id)
+        .count();
     let cells = vec![
         names.get(id).copied().unwrap_or(id).to_owned(),
         address(agent),
@@ -92,7 +100,9 @@ fn node_row(
 /// `ip:port` out of a pid such as `slave(1)@10.0.0.1:5051`.
 fn address(agent: &Value) -> String {
     let pid = string(agent, &["pid"]);
-    pid.rsplit_once('@').map_or(pid, |(_, address)| address).to_owned()
+    pid.rsplit_once('@')
+        .map_or(pid, |(_, address)| address)
+        .to_owned()
 }
 
 fn node_state(agent: &Value) -> &'static str {
@@ -119,14 +129,22 @@ pub(crate) async fn frameworks(global: &Global, all: bool) -> Result<u8, Failure
 
 fn framework_list(cluster: &Cluster, all: bool) -> List {
     let total = |name: &str| -> f64 {
-        cluster.agents.iter().map(|a| scalar(list(a, "total_resources"), name)).sum()
+        cluster
+            .agents
+            .iter()
+            .map(|a| scalar(list(a, "total_resources"), name))
+            .fold(0.0, |sum, v| sum + v)
     };
     let totals = [("cpus", total("cpus")), ("mem", total("mem"))];
     let row = |framework: &Value, ended: bool| {
         let info = framework.get("framework_info").cloned().unwrap_or_default();
         let id = string(&info, &["id", "value"]).to_owned();
         let used = list(framework, "allocated_resources");
-        let tasks = cluster.tasks.iter().filter(|t| string(t, &["framework_id", "value"]) == id).count();
+        let tasks = cluster
+            .tasks
+            .iter()
+            .filter(|t| string(t, &["framework_id", "value"]) == id)
+            .count();
         let cells = vec![
             string(&info, &["name"]).to_owned(),
             id,
@@ -223,8 +241,12 @@ fn task_list(cluster: &Cluster, filter: &TaskList) -> Result<List, Failure> {
     }
     let wanted = |task: &&Value| {
         let framework = string(task, &["framework_id", "value"]);
-        node.as_ref().is_none_or(|id| string(task, &["agent_id", "value"]) == id)
-            && filter.state.as_ref().is_none_or(|s| task_state(task).eq_ignore_ascii_case(s))
+        node.as_ref()
+            .is_none_or(|id| string(task, &["agent_id", "value"]) == id)
+            && filter
+                .state
+                .as_ref()
+                .is_none_or(|s| task_state(task).eq_ignore_ascii_case(s))
             && filter
                 .framework
                 .as_ref()
@@ -274,7 +296,10 @@ fn task_state(task: &Value) -> String {
 }
 
 fn health(task: &Value) -> &'static str {
-    let last = list(task, "statuses").iter().rev().find_map(|s| s.get("healthy")?.as_bool());
+    let last = list(task, "statuses")
+        .iter()
+        .rev()
+        .find_map(|s| s.get("healthy")?.as_bool());
     match last {
         Some(true) => "healthy",
         Some(false) => "unhealthy",
@@ -283,7 +308,9 @@ fn health(task: &Value) -> &'static str {
 }
 
 fn first_seen(now: f64, task: &Value) -> String {
-    let first = list(task, "statuses").first().and_then(|s| number(s, &["timestamp"]));
+    let first = list(task, "statuses")
+        .first()
+        .and_then(|s| number(s, &["timestamp"]));
     first.map_or(String::new(), |at| age(now - at))
 }
 
@@ -309,13 +336,30 @@ fn task_text(cluster: &Cluster, task: &Value) -> String {
         ("name", string(task, &["name"]).to_owned()),
         ("state", with_reason(task, &last)),
         ("message", string(&last, &["message"]).to_owned()),
-        ("framework", format!("{} ({})", cluster.framework_name(id("framework_id")), id("framework_id"))),
-        ("node", format!("{} ({})", names.get(id("agent_id")).copied().unwrap_or("-"), id("agent_id"))),
+        (
+            "framework",
+            format!(
+                "{} ({})",
+                cluster.framework_name(id("framework_id")),
+                id("framework_id")
+            ),
+        ),
+        (
+            "node",
+            format!(
+                "{} ({})",
+                names.get(id("agent_id")).copied().unwrap_or("-"),
+                id("agent_id")
+            ),
+        ),
         ("executor", id("executor_id").to_owned()),
         ("cpus", cores(scalar(resources, "cpus"))),
         ("mem", mebibytes(scalar(resources, "mem"))),
         ("ports", ranges(resources, "ports")),
-        ("container", string(&last, &["container_status", "container_id", "value"]).to_owned()),
+        (
+            "container",
+            string(&last, &["container_status", "container_id", "value"]).to_owned(),
+        ),
     ]);
     let rows = statuses
         .iter()
@@ -324,20 +368,34 @@ fn task_text(cluster: &Cluster, task: &Value) -> String {
             let cells = vec![
                 task_state(status),
                 at,
-                string(status, &["source"]).trim_start_matches("SOURCE_").to_lowercase(),
-                string(status, &["reason"]).trim_start_matches("REASON_").to_lowercase(),
+                string(status, &["source"])
+                    .trim_start_matches("SOURCE_")
+                    .to_lowercase(),
+                string(status, &["reason"])
+                    .trim_start_matches("REASON_")
+                    .to_lowercase(),
                 string(status, &["message"]).to_owned(),
             ];
             (cells, Value::Null)
         })
         .collect();
     let history = List {
-        columns: ["STATE", "AGO", "SOURCE", "REASON", "MESSAGE"].map(output::text).to_vec(),
+        columns: ["STATE", "AGO", "SOURCE", "REASON", "MESSAGE"]
+            .map(output::text)
+            .to_vec(),
         rows,
         empty: "",
     };
     text.push('\n');
-    text.push_str(&history.render(Style { format: Format::Table, headers: true, width: None }).0);
+    text.push_str(
+        &history
+            .render(Style {
+                format: Format::Table,
+                headers: true,
+                width: None,
+            })
+            .0,
+    );
     text
 }
 
@@ -378,7 +436,10 @@ async fn kill_one(
 ) -> Result<String, Failure> {
     let task = cluster.task(name)?;
     let id = string(task, &["task_id", "value"]);
-    if matches!(string(task, &["state"]), "TASK_FINISHED" | "TASK_FAILED" | "TASK_KILLED" | "TASK_ERROR") {
+    if matches!(
+        string(task, &["state"]),
+        "TASK_FINISHED" | "TASK_FAILED" | "TASK_KILLED" | "TASK_ERROR"
+    ) {
         return Ok(format!("{id} has ended already ({})", task_state(task)));
     }
     let mut body = json!({"framework_id": string(task, &["framework_id", "value"]), "task_id": id});
@@ -405,8 +466,14 @@ pub(crate) async fn status(global: &Global) -> Result<u8, Failure> {
         Format::Json | Format::Jsonl => print(&format!("{}\n", status_object(&leader, &cluster))),
         Format::Name => print(&format!("{}\n", verdict(&cluster))),
         Format::Table | Format::Wide => {
-            let started = number(&leader.master, &["start_time"]).map_or(String::new(), |t| age(cluster.now - t));
-            print(&status_text(&cluster, &leader.at.to_string(), string(&master, &["version"]), &started))
+            let started =
+                number(&leader.master, &["start_time"]).map_or(String::new(), |t| age(cluster.now - t));
+            print(&status_text(
+                &cluster,
+                &leader.at.to_string(),
+                string(&master, &["version"]),
+                &started,
+            ))
         }
     }
 }
@@ -417,36 +484,66 @@ fn verdict(cluster: &Cluster) -> String {
     let mut text = if cluster.agents.is_empty() {
         "no nodes: nothing can run".to_owned()
     } else {
-        format!("{} ready, {} running", plural(ready, "node"), plural(cluster.tasks.len(), "task"))
+        format!(
+            "{} ready, {} running",
+            plural(ready, "node"),
+            plural(cluster.tasks.len(), "task")
+        )
     };
     if away > 0 {
         text.push_str(&format!(", {} not ready", plural(away, "node")));
     }
     if !cluster.unreachable_tasks.is_empty() {
-        text.push_str(&format!(", {} unreachable", plural(cluster.unreachable_tasks.len(), "task")));
+        text.push_str(&format!(
+            ", {} unreachable",
+            plural(cluster.unreachable_tasks.len(), "task")
+        ));
     }
     text
 }
 
 fn status_text(cluster: &Cluster, master: &str, version: &str, age: &str) -> String {
     let sum = |member: &str, name: &str| -> f64 {
-        cluster.agents.iter().map(|a| scalar(list(a, member), name)).sum()
+        cluster
+            .agents
+            .iter()
+            .map(|a| scalar(list(a, member), name))
+            .fold(0.0, |sum, v| sum + v)
     };
     let of = |name: &str, unit: fn(f64) -> String| {
-        format!("{} of {}", unit(sum("allocated_resources", name)), unit(sum("total_resources", name)))
+        format!(
+            "{} of {}",
+            unit(sum("allocated_resources", name)),
+            unit(sum("total_resources", name))
+        )
     };
-    let active = cluster.frameworks.iter().filter(|f| framework_state(0.0, f, false) == "active").count();
+    let active = cluster
+        .frameworks
+        .iter()
+        .filter(|f| framework_state(0.0, f, false) == "active")
+        .count();
     let mut text = format!("{}\n\n", verdict(cluster));
     text.push_str(&block(&[
         ("master", format!("http://{master}  version {version}  up {age}")),
-        ("frameworks", format!("{} active, {} known", active, cluster.frameworks.len())),
+        (
+            "frameworks",
+            format!("{} active, {} known", active, cluster.frameworks.len()),
+        ),
         ("cpus", of("cpus", cores)),
         ("mem", of("mem", mebibytes)),
         ("disk", of("disk", mebibytes)),
     ]));
     text.push('\n');
     let nodes = node_list(cluster);
-    text.push_str(&nodes.render(Style { format: Format::Table, headers: true, width: None }).0);
+    text.push_str(
+        &nodes
+            .render(Style {
+                format: Format::Table,
+                headers: true,
+                width: None,
+            })
+            .0,
+    );
     text
 }
 

@@ -65,12 +65,22 @@ impl Pumps {
             return true;
         };
         running.ended.send_replace(true);
-        running.tasks.join_all().await.into_iter().all(|complete| complete)
+        running
+            .tasks
+            .join_all()
+            .await
+            .into_iter()
+            .all(|complete| complete)
     }
 }
 
 /// Copies until the task has ended and the file with it; returns whether its end was seen.
-async fn copy(mut from: Follower, to: To, mut ending: watch::Receiver<bool>, break_off: mpsc::Sender<u8>) -> bool {
+async fn copy(
+    mut from: Follower,
+    to: To,
+    mut ending: watch::Receiver<bool>,
+    break_off: mpsc::Sender<u8>,
+) -> bool {
     let mut give_up = None;
     loop {
         let ended = *ending.borrow();

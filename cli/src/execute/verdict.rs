@@ -21,8 +21,16 @@ pub(crate) fn of(status: &TaskStatus) -> Verdict {
         TaskState::TaskFailed | TaskState::TaskKilled => ended_by_itself(message).unwrap_or(exit::NOT_RUN),
         _ => exit::NOT_RUN,
     };
-    let name = state.as_str_name().trim_start_matches("TASK_").to_lowercase().replace('_', " ");
-    let mut text = if message.is_empty() { name } else { format!("{name}: {message}") };
+    let name = state
+        .as_str_name()
+        .trim_start_matches("TASK_")
+        .to_lowercase()
+        .replace('_', " ");
+    let mut text = if message.is_empty() {
+        name
+    } else {
+        format!("{name}: {message}")
+    };
     if let Some(reason) = status.reason.map(|_| status.reason().as_str_name()) {
         text = format!("{text} ({reason})");
     }
@@ -36,7 +44,10 @@ fn ended_by_itself(message: &str) -> Option<u8> {
         return digits.parse().ok();
     }
     let signal = after(message, "terminated with signal ")?;
-    SIGNALS.iter().find(|(name, _)| signal.starts_with(name)).map(|(_, number)| 128 + number)
+    SIGNALS
+        .iter()
+        .find(|(name, _)| signal.starts_with(name))
+        .map(|(_, number)| 128 + number)
 }
 
 fn after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
@@ -80,14 +91,30 @@ mod tests {
         check(TaskState::TaskFinished, "Command exited with status 0", 0);
         check(TaskState::TaskFailed, "Command exited with status 3", 3);
         check(TaskState::TaskFailed, "Command exited with status 127", 127);
-        check(TaskState::TaskFailed, "Command terminated with signal Segmentation fault (core dumped)", 139);
-        check(TaskState::TaskKilled, "Command terminated with signal Terminated", 143);
-        check(TaskState::TaskKilled, "Command terminated with signal Killed", 137);
+        check(
+            TaskState::TaskFailed,
+            "Command terminated with signal Segmentation fault (core dumped)",
+            139,
+        );
+        check(
+            TaskState::TaskKilled,
+            "Command terminated with signal Terminated",
+            143,
+        );
+        check(
+            TaskState::TaskKilled,
+            "Command terminated with signal Killed",
+            137,
+        );
     }
 
     #[test]
     fn what_the_command_did_not_do_is_our_failure() {
-        check(TaskState::TaskFailed, "Failed to launch container: no such user", 125);
+        check(
+            TaskState::TaskFailed,
+            "Failed to launch container: no such user",
+            125,
+        );
         check(TaskState::TaskLost, "", 125);
         check(TaskState::TaskError, "Task uses invalid resources", 125);
         check(TaskState::TaskGoneByOperator, "", 125);

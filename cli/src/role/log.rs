@@ -43,19 +43,30 @@ pub(super) fn init(role: &str, level: &str, dir: Option<&Path>, quiet: bool) -> 
         None => None,
         Some(dir) => {
             let path = dir.join(format!("meseta-{role}.log"));
-            let opened = open(dir, &path).map_err(|source| LogError::File { path: path.clone(), source })?;
+            let opened = open(dir, &path).map_err(|source| LogError::File {
+                path: path.clone(),
+                source,
+            })?;
             Some((path, opened))
         }
     };
     let (filter, handle) = reload::Layer::new(least);
     let path = file.as_ref().map(|(path, _)| path.clone());
-    let to_file = file.map(|(_, file)| fmt::layer().with_ansi(false).with_writer(std::sync::Arc::new(file)));
+    let to_file = file.map(|(_, file)| {
+        fmt::layer()
+            .with_ansi(false)
+            .with_writer(std::sync::Arc::new(file))
+    });
     let to_stderr = (!quiet).then(|| {
         let colour = std::io::IsTerminal::is_terminal(&io::stderr());
         fmt::layer().with_ansi(colour).with_writer(io::stderr)
     });
     // A second log in one process would be a defect, not a reason to stop a server.
-    let _ = tracing_subscriber::registry().with(filter).with(to_stderr).with(to_file).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(to_stderr)
+        .with(to_file)
+        .try_init();
     let level = LogLevel::new(0, move |raised| {
         let filter = match raised {
             0 => least,

@@ -61,17 +61,16 @@ async fn serve(flags: MasterFlags, log: log::Log) -> u8 {
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
         return fail(ROLE, exit::FAILED, "signals cannot be handled");
     };
-    let mut running = match meseta_master::start(config, env) {
+    let running = match meseta_master::start(config, env) {
         Ok(running) => running,
         Err(error) => return fail(ROLE, exit::FAILED, &error.to_string()),
     };
-    let ended = loop {
-        tokio::select! {
-            ended = running.join() => break ended,
-            _ = interrupt.recv() => running.drain(),
-            _ = terminate.recv() => running.drain(),
-        }
-    };
+    let drain = running.drain_handle();
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        drain.drain();
+    });
+    let ended = running.join().await;
     match ended.exit_code() {
         0 => 0,
         code => fail(ROLE, code, &ended.to_string()),

@@ -67,7 +67,8 @@ impl Child {
 
 pub(super) fn no_state(path: &Path, error: &io::Error) -> Failure {
     let what = format!("cannot write {}: {error}", path.display());
-    Failure::new("no-state", exit::FAILED, what).fix("make room there, or give another folder: meseta up --dir DIR")
+    Failure::new("no-state", exit::FAILED, what)
+        .fix("make room there, or give another folder: meseta up --dir DIR")
 }
 
 fn open_log(path: &Path) -> io::Result<File> {

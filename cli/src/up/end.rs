@@ -45,7 +45,10 @@ impl Up {
         if self.wait(signals, &agents, AGENTS_PATIENCE, "tasks to end").await != Waited::AllGone {
             return false;
         }
-        let supervisors: Vec<i32> = descendants().into_iter().filter(|pid| is(*pid, "supervise")).collect();
+        let supervisors: Vec<i32> = descendants()
+            .into_iter()
+            .filter(|pid| is(*pid, "supervise"))
+            .collect();
         for pid in &supervisors {
             send(*pid, Signal::SIGTERM);
         }
@@ -124,7 +127,10 @@ impl Up {
     fn remove_cgroups(&self) {
         for agent in 0..self.plan.agents {
             let name = self.plan.cgroup(agent);
-            let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+            let hierarchies = std::fs::read_dir("/sys/fs/cgroup")
+                .into_iter()
+                .flatten()
+                .flatten();
             for hierarchy in hierarchies {
                 remove_below(&hierarchy.path().join(&name));
             }

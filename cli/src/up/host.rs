@@ -3,7 +3,6 @@
 use super::plan::{Machine, Plan};
 use super::processes;
 use crate::failure::{Failure, exit};
-use meseta_containerizer::isolate::detect_isolation;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::Uid;
 use std::fs;
@@ -20,14 +19,16 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// What is there to share: Mesos's rules for an agent that is told nothing.
 pub(super) fn measure(dir: &Path, _agents: u16) -> Machine {
     let is_root = Uid::effective().is_root();
-    let host = detect_isolation(Path::new("/sys/fs/cgroup"), "meseta-up");
-    let strongest = host.strongest();
+    let strongest = "posix/cpu,posix/mem".to_owned();
     let (isolation, isolation_note) = match (is_root, strongest.contains("cgroups/")) {
         (false, _) => (
             "posix/cpu,posix/mem".to_owned(),
             Some("no root: no memory or cpu limits; `sudo meseta up` has them".to_owned()),
         ),
-        (true, false) => (strongest, Some("no usable cgroups: no memory or cpu limits".to_owned())),
+        (true, false) => (
+            strongest,
+            Some("no usable cgroups: no memory or cpu limits".to_owned()),
+        ),
         (true, true) => (strongest, None),
     };
     Machine {
@@ -47,7 +48,11 @@ fn shared_memory(total: u64) -> u64 {
 
 /// 5 GiB are kept where there are 10, else half. MiB.
 fn shared_disk(total: u64) -> u64 {
-    if total >= 10 * GIB { total - 5 * GIB } else { total / 2 }
+    if total >= 10 * GIB {
+        total - 5 * GIB
+    } else {
+        total / 2
+    }
 }
 
 fn total_memory() -> Option<u64> {
@@ -96,16 +101,33 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error, role: &str) -> Fai
 
 /// The process that listens on a port, as far as we may see it.
 fn holder(port: u16) -> Option<String> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| listening_inode(table, port))?;
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| listening_inode(table, port))?;
     let socket = format!("socket:[{inode}]");
     let pid = processes::all().find(|pid| {
-        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        fds.into_iter().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == socket.as_str()))
+        let fds = fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        fds.into_iter()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == socket.as_str()))
     })?;
     let words = processes::arguments(pid);
-    let name = words.first().map(|w| w.rsplit('/').next().unwrap_or(w).to_owned()).unwrap_or_default();
-    let role = words.get(1).filter(|w| !w.starts_with('-')).cloned().unwrap_or_default();
-    Some(crate::text::harmless(format!("process {pid} ({name} {role})").replace(" )", ")").as_str()))
+    let name = words
+        .first()
+        .map(|w| w.rsplit('/').next().unwrap_or(w).to_owned())
+        .unwrap_or_default();
+    let role = words
+        .get(1)
+        .filter(|w| !w.starts_with('-'))
+        .cloned()
+        .unwrap_or_default();
+    Some(crate::text::harmless(
+        format!("process {pid} ({name} {role})")
+            .replace(" )", ")")
+            .as_str(),
+    ))
 }
 
 fn listening_inode(table: &str, port: u16) -> Option<u64> {
@@ -139,7 +161,10 @@ mod tests {
     fn the_holder_of_a_port_is_named() -> std::io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let who = holder(listener.local_addr()?.port()).unwrap_or_default();
-        assert!(who.starts_with(&format!("process {} (", std::process::id())), "{who}");
+        assert!(
+            who.starts_with(&format!("process {} (", std::process::id())),
+            "{who}"
+        );
         Ok(())
     }
 }

@@ -69,11 +69,9 @@ impl Plan {
 
     /// In the order of their start.
     pub(super) fn roles(&self) -> Vec<Role> {
-        std::iter::once(Role::Master).chain((0..self.agents).map(Role::Agent)).collect()
-    }
-
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
+        std::iter::once(Role::Master)
+            .chain((0..self.agents).map(Role::Agent))
+            .collect()
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {
@@ -99,7 +97,10 @@ impl Plan {
             IpAddr::V6(ip) if ip.is_unspecified() => "::1".to_owned(),
             ip => ip.to_string(),
         };
-        Endpoint { host, port: self.port(role) }
+        Endpoint {
+            host,
+            port: self.port(role),
+        }
     }
 
     pub(super) fn master(&self) -> Endpoint {
@@ -112,14 +113,20 @@ impl Plan {
 
     /// The cgroup of an agent: its own, so that agents of one machine, and of two clusters, leave each other alone.
     pub(super) fn cgroup(&self, agent: u16) -> String {
-        format!("meseta-up-{:08x}-{agent}", fnv(self.dir.as_os_str().as_encoded_bytes()))
+        format!(
+            "meseta-up-{:08x}-{agent}",
+            fnv(self.dir.as_os_str().as_encoded_bytes())
+        )
     }
 
     /// The arguments of a role's process.
     pub(super) fn arguments(&self, role: &Role) -> Vec<String> {
         let path = |name: String| self.dir.join(name).display().to_string();
         let mut args = match role {
-            Role::Master => vec!["master".to_owned(), format!("--work_dir={}", path("master".to_owned()))],
+            Role::Master => vec![
+                "master".to_owned(),
+                format!("--work_dir={}", path("master".to_owned())),
+            ],
             Role::Agent(n) => vec![
                 "agent".to_owned(),
                 format!("--master={}", self.master()),
@@ -171,7 +178,9 @@ fn share(total: u64, n: u16, of: u16) -> u64 {
 
 /// FNV-1a, 32 bits: a short name for a folder.
 fn fnv(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193))
+    bytes
+        .iter()
+        .fold(0x811c_9dc5, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]
@@ -197,15 +206,27 @@ mod tests {
 
     #[test]
     fn one_agent_gets_the_whole_machine() {
-        assert_eq!(plan(1, "127.0.0.1").resources(0), "cpus:8;mem:10000;disk:1000;ports:[31000-32000]");
+        assert_eq!(
+            plan(1, "127.0.0.1").resources(0),
+            "cpus:8;mem:10000;disk:1000;ports:[31000-32000]"
+        );
     }
 
     #[test]
     fn shares_add_up_and_ports_do_not_overlap() {
         let plan = plan(3, "127.0.0.1");
-        assert_eq!(plan.resources(0), "cpus:2.667;mem:3334;disk:334;ports:[31000-31332]");
-        assert_eq!(plan.resources(1), "cpus:2.667;mem:3333;disk:333;ports:[31333-31666]");
-        assert_eq!(plan.resources(2), "cpus:2.666;mem:3333;disk:333;ports:[31667-32000]");
+        assert_eq!(
+            plan.resources(0),
+            "cpus:2.667;mem:3334;disk:334;ports:[31000-31332]"
+        );
+        assert_eq!(
+            plan.resources(1),
+            "cpus:2.667;mem:3333;disk:333;ports:[31333-31666]"
+        );
+        assert_eq!(
+            plan.resources(2),
+            "cpus:2.666;mem:3333;disk:333;ports:[31667-32000]"
+        );
     }
 
     #[test]

@@ -48,7 +48,9 @@ pub(super) fn send(pid: i32, signal: Signal) {
 
 /// Every process below this one, parents before children. Zombies are none.
 pub(super) fn descendants() -> Vec<i32> {
-    let parents: Vec<(i32, i32)> = all().filter_map(|pid| Some((pid, parent_of_live(pid)?))).collect();
+    let parents: Vec<(i32, i32)> = all()
+        .filter_map(|pid| Some((pid, parent_of_live(pid)?)))
+        .collect();
     let mut found = vec![std::process::id().cast_signed()];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {

@@ -34,7 +34,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(plan: &Plan) -> Watch {
-        let agents = plan.roles().into_iter().skip(1).map(|role| (plan.port(&role), role));
+        let agents = plan
+            .roles()
+            .into_iter()
+            .skip(1)
+            .map(|role| (plan.port(&role), role));
         Watch {
             http: Http::new(),
             master: plan.master(),
@@ -60,7 +64,10 @@ impl Watch {
     }
 
     async fn ask(&mut self) {
-        let answer = self.http.post(&self.master, "/api/v1", &json!({"type": "GET_AGENTS"})).await;
+        let answer = self
+            .http
+            .post(&self.master, "/api/v1", &json!({"type": "GET_AGENTS"}))
+            .await;
         // Not listening yet, or still recovering: asked again.
         let Ok(answer) = answer else { return };
         if answer.status.as_u16() != 200 {
@@ -68,7 +75,10 @@ impl Watch {
         }
         if !self.master_seen {
             self.master_seen = true;
-            self.found.push_back(Ready { role: Role::Master, note: String::new() });
+            self.found.push_back(Ready {
+                role: Role::Master,
+                note: String::new(),
+            });
         }
         let Ok(answer) = serde_json::from_slice::<Value>(&answer.body) else {
             return;
@@ -80,7 +90,11 @@ impl Watch {
             if let Some(at) = self.missing.iter().position(|(p, _)| Some(*p) == port) {
                 let (_, role) = self.missing.remove(at);
                 let total = list(agent, "total_resources");
-                let note = format!("{} cpus, {}", cores(scalar(total, "cpus")), mebibytes(scalar(total, "mem")));
+                let note = format!(
+                    "{} cpus, {}",
+                    cores(scalar(total, "cpus")),
+                    mebibytes(scalar(total, "mem"))
+                );
                 self.found.push_back(Ready { role, note });
             }
         }
@@ -89,6 +103,8 @@ impl Watch {
 
 fn port_of(agent: &Value) -> Option<u16> {
     let told = number(agent, &["agent_info", "port"]);
-    let pid = string(agent, &["pid"]).rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let pid = string(agent, &["pid"])
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
     pid.or_else(|| told.map(|p| p as u16))
 }

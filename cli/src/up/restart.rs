@@ -35,9 +35,13 @@ impl Restarts {
     /// It died after having lived for `lived`.
     pub(super) fn died(&mut self, lived: Duration, ended: &Ended) -> Next {
         match ended {
-            Ended::Code(2) => return Next::GiveUp("it does not understand its flags or state; see its log below"),
+            Ended::Code(2) => {
+                return Next::GiveUp("it does not understand its flags or state; see its log below");
+            }
             Ended::Code(103) => return Next::GiveUp("another process took its place; stop that one first"),
-            Ended::Code(110) => return Next::GiveUp("its framework was removed; its id cannot be used again"),
+            Ended::Code(110) => {
+                return Next::GiveUp("its framework was removed; its id cannot be used again");
+            }
             Ended::Code(_) | Ended::Signal(_) => {}
         }
         if lived >= STABLE {
@@ -45,7 +49,10 @@ impl Restarts {
         }
         let after = FIRST.saturating_mul(1 << self.quick_deaths.min(10)).min(MOST);
         self.quick_deaths = self.quick_deaths.saturating_add(1);
-        Next::Again { after, tell_log: self.quick_deaths == TELL_AFTER }
+        Next::Again {
+            after,
+            tell_log: self.quick_deaths == TELL_AFTER,
+        }
     }
 }
 
@@ -75,15 +82,24 @@ mod tests {
             Next::Again { tell_log, .. } => tell_log,
             Next::GiveUp(_) => false,
         };
-        assert_eq!([told(QUICK), told(QUICK), told(QUICK), told(QUICK)], [false, false, true, false]);
+        assert_eq!(
+            [told(QUICK), told(QUICK), told(QUICK), told(QUICK)],
+            [false, false, true, false]
+        );
         assert_eq!([told(STABLE), told(QUICK), told(QUICK)], [false, false, true]);
     }
 
     #[test]
     fn ends_that_would_repeat_themselves_are_given_up() {
         for code in [2, 103, 110] {
-            assert!(matches!(Restarts::default().died(STABLE, &Ended::Code(code)), Next::GiveUp(_)));
+            assert!(matches!(
+                Restarts::default().died(STABLE, &Ended::Code(code)),
+                Next::GiveUp(_)
+            ));
         }
-        assert!(matches!(Restarts::default().died(STABLE, &Ended::Code(75)), Next::Again { .. }));
+        assert!(matches!(
+            Restarts::default().died(STABLE, &Ended::Code(75)),
+            Next::Again { .. }
+        ));
     }
 }

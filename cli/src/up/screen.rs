@@ -29,7 +29,10 @@ impl Screen {
             .filter_map(|name| std::env::var(name).ok())
             .find(|value| !value.is_empty())
             .is_some_and(|value| value.to_ascii_lowercase().replace('-', "").contains("utf8"));
-        Screen { quiet, fancy: utf8 && std::io::stderr().is_terminal() }
+        Screen {
+            quiet,
+            fancy: utf8 && std::io::stderr().is_terminal(),
+        }
     }
 
     fn progress(&self, line: &str) {
@@ -46,7 +49,10 @@ impl Screen {
             cores(machine.cpus),
             mebibytes(machine.mem as f64),
         ));
-        let note = machine.isolation_note.as_ref().map_or(String::new(), |n| format!(" ({n})"));
+        let note = machine
+            .isolation_note
+            .as_ref()
+            .map_or(String::new(), |n| format!(" ({n})"));
         self.progress(&format!("  isolation: {}{note}", machine.isolation));
     }
 
@@ -61,9 +67,15 @@ impl Screen {
         self.progress(&format!("  master   {}", plan.url(&Role::Master)));
         self.progress(&format!("  logs     {}", plan.log_dir().display()));
         let master = plan.master();
-        let at = if master.port == 5050 { String::new() } else { format!(" -m {master}") };
+        let at = if master.port == 5050 {
+            String::new()
+        } else {
+            format!(" -m {master}")
+        };
         self.progress("Try in another terminal");
-        self.progress(&format!("  meseta status{at}        meseta execute{at} -- echo hello        meseta task list{at}"));
+        self.progress(&format!(
+            "  meseta status{at}        meseta execute{at} -- echo hello        meseta task list{at}"
+        ));
         if is_local_only(plan.ip()) {
             self.progress("Only this machine can reach it; for others: meseta up --ip ADDRESS");
         }
@@ -72,7 +84,9 @@ impl Screen {
 
     pub(super) fn job_ended(&self, ended: Result<u8, Failure>) {
         match ended {
-            Ok(code) => self.progress(&format!("the command ended with exit code {code}; the cluster stays up, Ctrl-C stops it")),
+            Ok(code) => self.progress(&format!(
+                "the command ended with exit code {code}; the cluster stays up, Ctrl-C stops it"
+            )),
             Err(failure) => eprint!("{}", failure.render(false)),
         }
     }
@@ -88,10 +102,15 @@ impl Screen {
     /// The last lines of a role's log.
     pub(super) fn log_tail(&self, path: &Path) {
         let bytes = std::fs::read(path).unwrap_or_default();
-        let end = bytes.get(bytes.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+        let end = bytes
+            .get(bytes.len().saturating_sub(TAIL_BYTES)..)
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(end);
         let lines: Vec<&str> = text.lines().collect();
-        eprintln!("  the last of {}:", plural(lines.len().min(TAIL_LINES), "line") + &format!(" of {}", path.display()));
+        eprintln!(
+            "  the last of {}:",
+            plural(lines.len().min(TAIL_LINES), "line") + &format!(" of {}", path.display())
+        );
         for line in lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)) {
             eprintln!("  | {}", harmless(line));
         }

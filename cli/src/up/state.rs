@@ -16,7 +16,12 @@ pub(super) fn folder(asked: Option<&Path>) -> Result<PathBuf, Failure> {
     let folder = match asked {
         Some(folder) => folder.to_owned(),
         None => usual().ok_or_else(|| {
-            Failure::new("no-state", exit::USAGE, "there is no home directory to keep state in").fix("meseta up --dir DIR")
+            Failure::new(
+                "no-state",
+                exit::USAGE,
+                "there is no home directory to keep state in",
+            )
+            .fix("meseta up --dir DIR")
         })?,
     };
     // Children get it in their flags, whatever directory they are in.
@@ -60,7 +65,12 @@ impl State {
         let path = folder.join("lock");
         let fault = |e: &std::io::Error| no_state(&path, e);
         fs::create_dir_all(folder).map_err(|e| fault(&e))?;
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path);
         let file = file.map_err(|e| fault(&e))?;
         let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
@@ -71,7 +81,10 @@ impl State {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|e| fault(&e))?;
-        Ok(State { folder: folder.to_owned(), _lock: lock })
+        Ok(State {
+            folder: folder.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Tells other commands where the cluster is. They manage without.

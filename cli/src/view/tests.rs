@@ -58,7 +58,12 @@ fn cluster() -> Cluster {
 }
 
 fn table(list: &List) -> String {
-    list.render(Style { format: Format::Table, headers: true, width: None }).0
+    list.render(Style {
+        format: Format::Table,
+        headers: true,
+        width: None,
+    })
+    .0
 }
 
 #[test]
@@ -101,13 +106,25 @@ web.3f2a91c0 web a1 running healthy 31000,31005-31009 3m12s
 ";
     let list = |filter: TaskList| squeeze(&table(&task_list(&cluster(), &filter).unwrap()));
     assert_eq!(list(TaskList::default()), want);
-    let all = TaskList { all: true, ..Default::default() };
+    let all = TaskList {
+        all: true,
+        ..Default::default()
+    };
     assert!(list(all).contains("job.7 old S9 failed - - 53m\n"));
-    let failed = TaskList { state: Some("FAILED".into()), ..Default::default() };
+    let failed = TaskList {
+        state: Some("FAILED".into()),
+        ..Default::default()
+    };
     assert_eq!(list(failed).lines().count(), 2);
-    let on_a1 = TaskList { node: Some("a1".into()), ..Default::default() };
+    let on_a1 = TaskList {
+        node: Some("a1".into()),
+        ..Default::default()
+    };
     assert_eq!(list(on_a1).lines().count(), 2);
-    let of_web = TaskList { framework: Some("web".into()), ..Default::default() };
+    let of_web = TaskList {
+        framework: Some("web".into()),
+        ..Default::default()
+    };
     assert_eq!(list(of_web).lines().count(), 3);
 }
 
@@ -136,12 +153,17 @@ running 3m11s executor - -
 #[test]
 fn the_whole_cluster() {
     let text = status_text(&cluster(), "m1:5050", "1.12.0", "1h");
-    assert_eq!(text.lines().next(), Some("1 node ready, 1 task running, 2 nodes not ready, 1 task unreachable"));
+    assert_eq!(
+        text.lines().next(),
+        Some("1 node ready, 1 task running, 2 nodes not ready, 1 task unreachable")
+    );
     assert!(text.contains("cpus        2.5 of 12\n"), "{text}");
     assert_eq!(verdict(&Cluster::default()), "no nodes: nothing can run");
 }
 
 /// Runs of blanks as one: the alignment has its own tests.
 fn squeeze(text: &str) -> String {
-    text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
+    text.lines()
+        .map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ") + "\n")
+        .collect()
 }

@@ -92,7 +92,8 @@ fn on_ports_of_its_own(command: &str) -> Duration {
         .args(arguments);
     let started = boot_time();
     let (mut child, first) = run(&mut up, wait::PATIENCE);
-    end(&mut child, child_pid(&child));
+    let pid = child_pid(&child);
+    end(&mut child, pid);
     first.saturating_sub(started)
 }
 

@@ -152,7 +152,7 @@ impl Config {
             cluster: None,
             registry_fetch_timeout: Duration::from_secs(60),
             registry_store_timeout: Duration::from_secs(20),
-            max_request_bytes: 64 << 20,
+            max_request_bytes: 10 << 20,
             max_subscribers: 1000,
             log_dir: None,
             flags: Vec::new(),

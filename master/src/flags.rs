@@ -91,7 +91,7 @@ meseta_types::flags! {
         /// Operator event streams at a time; a further one ends the oldest.
         pub max_operator_event_stream_subscribers: u32 = "1000";
         /// Largest request body.
-        pub max_request_bytes: FlagBytes = "64MB";
+        pub max_request_bytes: FlagBytes = "10MB";
         /// Directory of the log file; unset: log to standard error only.
         pub log_dir: Option<PathBuf>;
         /// Least severe messages logged: INFO, WARNING or ERROR.

@@ -15,8 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 /// Messages that may wait for the core: a few milliseconds of its work, enough to keep it busy.
 pub(crate) const MESSAGES_MAX: usize = 4096;
 
-/// Bytes that may wait for the core, in [`UNIT`]s: four of the largest requests.
-const UNITS_MAX: usize = 4 * (64 << 20) / UNIT;
+/// Bytes that may wait for the core, in [`UNIT`]s: six of the largest requests.
+const UNITS_MAX: usize = (64 << 20) / UNIT;
 
 /// Bytes are counted in these.
 const UNIT: usize = 1024;

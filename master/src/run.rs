@@ -53,6 +53,8 @@ pub enum Ended {
     SteppedDown(StepDown),
     /// The registry cannot be used.
     NoRegistry(String),
+    /// The core's task panicked: our own defect.
+    Broken(String),
 }
 
 impl Ended {
@@ -61,7 +63,9 @@ impl Ended {
         match self {
             Ended::Stopped => 0,
             Ended::SteppedDown(StepDown::Fenced | StepDown::UnknownOutcome) => 75,
-            Ended::SteppedDown(StepDown::TooManyAgentsMissing { .. }) | Ended::NoRegistry(_) => 1,
+            Ended::SteppedDown(StepDown::TooManyAgentsMissing { .. })
+            | Ended::NoRegistry(_)
+            | Ended::Broken(_) => 1,
         }
     }
 }
@@ -79,6 +83,7 @@ impl std::fmt::Display for Ended {
                 "{missing} of {admitted} agents did not come back: more than --recovery_agent_removal_limit allows to remove"
             ),
             Ended::NoRegistry(why) => write!(f, "cannot read the registry: {why}"),
+            Ended::Broken(why) => write!(f, "the task of the core broke: {why}"),
         }
     }
 }
@@ -125,17 +130,15 @@ impl Running {
         Drain(self.stop.clone())
     }
 
-    /// Waits for its end.
-    pub async fn join(self) -> Ended {
-        let ended = match self.ended.await {
-            Ok(ended) => ended,
-            Err(broken) => Ended::NoRegistry(format!("the task of the core broke: {broken}")),
-        };
-        let _already = self.stop.send(true);
-        if let Err(broken) = self.served.await {
+    /// Waits for its end. May be dropped and called again; after the end it must not be called again.
+    pub async fn join(&mut self) -> Ended {
+        if let Err(broken) = (&mut self.served).await {
             tracing::error!("the task of the listener broke: {broken}");
         }
-        ended
+        match (&mut self.ended).await {
+            Ok(ended) => ended,
+            Err(broken) => Ended::Broken(broken.to_string()),
+        }
     }
 }
 
@@ -180,13 +183,19 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
         elected: OnceLock::new(),
     });
     let (ready_sender, ready) = watch::channel(false);
-    let ended = tokio::spawn(lead(
+    let leading = lead(
         Arc::clone(&master),
         doors,
         arrivals,
         ready_sender,
         stopping.clone(),
-    ));
+    );
+    // However the core ends, the listener ends with it.
+    let end_of_all = EndOfAll(stop.clone());
+    let ended = tokio::spawn(async move {
+        let _end_of_all = end_of_all;
+        leading.await
+    });
     let api = Api::new(master);
     let mut until = stopping;
     let served = tokio::spawn(listener::serve(
@@ -203,6 +212,15 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
         ended,
         served,
     })
+}
+
+/// Stops everything when dropped, also by a panic.
+struct EndOfAll(watch::Sender<bool>);
+
+impl Drop for EndOfAll {
+    fn drop(&mut self) {
+        let _nobody_left = self.0.send(true);
+    }
 }
 
 /// Reads the registry, then owns the core until the end.

@@ -140,7 +140,7 @@ impl Incoming {
         let frame = match tokio::time::timeout(SILENCE_MAX, self.frames.message()).await {
             Ok(Ok(Some(frame))) => frame,
             Ok(Ok(None)) => return Ok(None),
-            Ok(Err(status)) => return Err(format!("{}", status.message())),
+            Ok(Err(status)) => return Err(status.message().to_owned()),
             Err(_) => return Err(format!("silent for {} s", SILENCE_MAX.as_secs())),
         };
         let bytes = frame.encoded_len();

@@ -59,7 +59,7 @@ pub(super) async fn answer(
         encoding.await.map_err(super::broken)?;
         return Err(super::broken("the encoder wrote nothing"));
     };
-    if first.last {
+    if first.last && first.plain {
         return Ok(reply::typed(content_type, first.bytes, request));
     }
     let compressed = !first.plain;

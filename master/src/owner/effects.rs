@@ -94,9 +94,9 @@ impl Owner {
                 let answer = self.commit(id, changes);
                 self.commits.push_back(answer);
             }
-            Effect::ToAgent { link, message } => cut.extend(self.to_agent(link, message)),
+            Effect::ToAgent { link, message } => cut.extend(self.send_to_agent(link, message)),
             Effect::CloseLink { link } => drop(self.peers.links.remove(&link)),
-            Effect::ToFramework { stream, event } => cut.extend(self.to_framework(stream, event)),
+            Effect::ToFramework { stream, event } => cut.extend(self.send_to_framework(stream, event)),
             Effect::CloseStream { stream } => drop(self.peers.streams.remove(&stream)),
             Effect::Session {
                 framework_id,
@@ -127,7 +127,7 @@ impl Owner {
         }
     }
 
-    fn to_agent(&mut self, link: LinkId, message: ToAgent) -> Option<Input> {
+    fn send_to_agent(&mut self, link: LinkId, message: ToAgent) -> Option<Input> {
         // Not there: it closed meanwhile, and the core will hear of it.
         let outbox = self.peers.links.get(&link)?;
         let cost = agent_cost(&message);
@@ -140,7 +140,7 @@ impl Owner {
         }
     }
 
-    fn to_framework(&mut self, stream: StreamId, event: Event) -> Option<Input> {
+    fn send_to_framework(&mut self, stream: StreamId, event: Event) -> Option<Input> {
         let peer = self.peers.streams.get(&stream)?;
         let cost = event_cost(&event);
         match peer.outbox.push(event, cost) {

@@ -2,6 +2,9 @@
 //!
 //! Called by the agent's shell only. It never decides what should run. All methods are cheap and only queue; what came
 //! of them is told as an [`Event`]. Commands for one container are carried out in the order they were given.
+//!
+//! Behind the handle one task (`link`) owns the connection to the supervisor, and starts another supervisor when it is
+//! lost (`connect`).
 
 use crate::event::{Event, Found};
 use crate::isolate::Isolation;
@@ -11,8 +14,12 @@ use crate::usage::{Usage, UsageOf};
 use meseta_types::ContainerId;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+mod connect;
+mod link;
 
 /// What a containerizer needs to know.
 #[derive(Clone, Debug)]
@@ -28,6 +35,22 @@ pub struct Config {
     pub launchers: usize,
     /// How long a whole start of the supervisor may take.
     pub supervisor_start_timeout: Duration,
+    /// A download that stands still for this long fails (`--fetcher_stall_timeout`).
+    pub fetcher_stall_timeout: Duration,
+}
+
+impl Config {
+    /// The defaults: posix isolation, this very binary as helper.
+    pub fn new(runtime_dir: PathBuf, helper: Vec<OsString>) -> Config {
+        Config {
+            runtime_dir,
+            helper,
+            isolation: Isolation::posix(),
+            launchers: 0,
+            supervisor_start_timeout: Duration::from_secs(30),
+            fetcher_stall_timeout: Duration::from_secs(60),
+        }
+    }
 }
 
 /// A started containerizer.
@@ -51,28 +74,33 @@ pub struct Gone;
 /// that this bound only smooths bursts.
 const COMMANDS_MAX: usize = 4096;
 
+/// Events on their way to the shell. More wait in the supervisor, which tells them when there is room.
+const EVENTS_MAX: usize = 4096;
+
 #[derive(Debug)]
-#[allow(dead_code)]
-pub(crate) enum Order {
+enum Order {
     Launch(Box<LaunchSpec>),
     Signal(ContainerId, i32),
     Destroy(ContainerId),
     Update(ContainerId, Resources),
     Forget(ContainerId),
-    Probe(Box<CommandProbe>, oneshot::Sender<Verdict>),
+    /// The second is dropped when nobody waits for the answer any more.
+    Probe(Box<CommandProbe>, oneshot::Sender<Verdict>, oneshot::Receiver<()>),
+    Stop(oneshot::Sender<()>),
 }
 
 /// The handle. Dropping the last one ends the connection; the containers go on.
 #[derive(Clone, Debug)]
 pub struct Containerizer {
     orders: mpsc::Sender<Order>,
+    isolation: Arc<Isolation>,
 }
 
 /// Why a containerizer did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The runtime folder cannot be used.
-    #[error("cannot use the runtime directory '{path}'")]
+    #[error("cannot use the runtime directory '{path}': {source}")]
     RuntimeDir {
         /// Which.
         path: PathBuf,
@@ -86,12 +114,20 @@ pub enum StartError {
 }
 
 impl Containerizer {
-    /// Connects to the supervisor of this runtime folder, starting one if there is none, and hears what it has.
+    /// Connects to the supervisor of this runtime folder, starting one if there is none, and hears what it has. A running
+    /// supervisor of another build is asked to execute the configured helper in its place; its containers go on.
     pub async fn start(config: Config) -> Result<Started, StartError> {
-        Err(StartError::Supervisor(format!(
-            "nothing listens below {}",
-            config.runtime_dir.display()
-        )))
+        let isolation = Arc::new(config.isolation.clone());
+        let (session, found) = connect::first(&config).await?;
+        let (orders, from_shell) = mpsc::channel(COMMANDS_MAX);
+        let (to_shell, events) = mpsc::channel(EVENTS_MAX);
+        let link = link::Link::new(config, to_shell, &found);
+        tokio::spawn(link.run(session, from_shell));
+        Ok(Started {
+            containerizer: Containerizer { orders, isolation },
+            events,
+            found,
+        })
     }
 
     /// Makes the sandbox, fetches, isolates and starts. Answered by `Launched` or `LaunchFailed`.
@@ -124,17 +160,27 @@ impl Containerizer {
     /// Runs a command beside a container's processes. Dropping the future kills it.
     pub async fn probe_command(&self, probe: CommandProbe) -> Result<Verdict, Gone> {
         let (answer, verdict) = oneshot::channel();
-        self.order(Order::Probe(Box::new(probe), answer)).await?;
+        let (_asking, asked) = oneshot::channel();
+        self.order(Order::Probe(Box::new(probe), answer, asked)).await?;
         verdict.await.map_err(|_| Gone)
+    }
+
+    /// Kills every container and ends the supervisor; returns when it is gone. Exits not yet acknowledged are told by the
+    /// next one. Nothing else works afterwards.
+    pub async fn stop_supervisor(&self) -> Result<(), Gone> {
+        let (stopped, done) = oneshot::channel();
+        self.order(Order::Stop(stopped)).await?;
+        done.await.map_err(|_| Gone)
     }
 
     /// Statistics of these containers by one walk over the host's processes, in the order asked; `None` where the
     /// container is gone. Blocking file reads happen off the caller's thread.
     pub async fn usage(&self, of: Vec<UsageOf>) -> Vec<Option<Usage>> {
-        match tokio::task::spawn_blocking(move || crate::usage::measure(&of)).await {
-            Ok(all) => all,
-            Err(_) => Vec::new(),
-        }
+        let isolation = Arc::clone(&self.isolation);
+        let asked = of.len();
+        tokio::task::spawn_blocking(move || crate::usage::measure(&of, &isolation))
+            .await
+            .unwrap_or_else(|_| vec![None; asked])
     }
 
     async fn order(&self, order: Order) -> Result<(), Gone> {

@@ -5,5 +5,18 @@
 //! through the SDK.
 
 pub mod period;
-pub mod schedule;
 pub mod zone;
+
+pub mod schedule;
+
+pub mod pattern;
+
+pub mod job;
+
+pub mod graph;
+
+pub mod run;
+
+pub mod io;
+
+pub mod engine;

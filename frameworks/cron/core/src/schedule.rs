@@ -81,7 +81,10 @@ impl Schedule {
     /// # Errors
     /// [`ScheduleError`], with the text and what does not fit.
     pub fn interval(text: &str, zone: Option<&str>, now: Timestamp) -> Result<Schedule, ScheduleError> {
-        let syntax = |why: &str| ScheduleError::Syntax { text: text.to_owned(), why: why.to_owned() };
+        let syntax = |why: &str| ScheduleError::Syntax {
+            text: text.to_owned(),
+            why: why.to_owned(),
+        };
         let mut parts = text.split('/');
         let (Some(repeat), Some(start_text), Some(period_text), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -114,11 +117,18 @@ impl Schedule {
     /// # Errors
     /// [`ScheduleError`] with what does not fit.
     pub fn cron(text: &str, zone: Option<&str>) -> Result<Schedule, ScheduleError> {
-        let zone = zone.filter(|name| !name.is_empty()).map(zone::find).transpose()?.unwrap_or(TimeZone::UTC);
-        let parser = croner::parser::CronParser::builder().seconds(croner::parser::Seconds::Optional).build();
-        let pattern = parser
-            .parse(text)
-            .map_err(|e| ScheduleError::Syntax { text: text.to_owned(), why: e.to_string() })?;
+        let zone = zone
+            .filter(|name| !name.is_empty())
+            .map(zone::find)
+            .transpose()?
+            .unwrap_or(TimeZone::UTC);
+        let parser = croner::parser::CronParser::builder()
+            .seconds(croner::parser::Seconds::Optional)
+            .build();
+        let pattern = parser.parse(text).map_err(|e| ScheduleError::Syntax {
+            text: text.to_owned(),
+            why: e.to_string(),
+        })?;
         Ok(Schedule::Cron(Cron { pattern, zone }))
     }
 
@@ -156,7 +166,10 @@ impl Schedule {
                 let last = interval.settled(to).checked_sub(1)?;
                 interval.slot(last).filter(|slot| slot.at > from)
             }
-            Schedule::Cron(cron) => cron.before_or_at(to).filter(|at| *at > from).map(|at| Slot { index: 0, at }),
+            Schedule::Cron(cron) => cron
+                .before_or_at(to)
+                .filter(|at| *at > from)
+                .map(|at| Slot { index: 0, at }),
         }
     }
 
@@ -225,7 +238,9 @@ impl Interval {
         };
         let start = match self.at(settled) {
             Some(at) if settled > 0 => written(at, &self.zone),
-            _ if self.start_text.is_empty() => self.at(0).map_or_else(String::new, |at| written(at, &self.zone)),
+            _ if self.start_text.is_empty() => {
+                self.at(0).map_or_else(String::new, |at| written(at, &self.zone))
+            }
             _ => self.start_text.clone(),
         };
         format!("{repeat}/{start}/{}", self.period_text)
@@ -234,12 +249,18 @@ impl Interval {
 
 impl Cron {
     fn after(&self, t: Timestamp) -> Option<Timestamp> {
-        self.pattern.find_next_occurrence(&t.to_zoned(self.zone.clone()), false).ok().map(|zoned| zoned.timestamp())
+        self.pattern
+            .find_next_occurrence(&t.to_zoned(self.zone.clone()), false)
+            .ok()
+            .map(|zoned| zoned.timestamp())
     }
 
     fn before_or_at(&self, t: Timestamp) -> Option<Timestamp> {
         let zoned = t.to_zoned(self.zone.clone());
-        self.pattern.find_previous_occurrence(&zoned, true).ok().map(|zoned| zoned.timestamp())
+        self.pattern
+            .find_previous_occurrence(&zoned, true)
+            .ok()
+            .map(|zoned| zoned.timestamp())
     }
 }
 
@@ -273,7 +294,9 @@ fn anchor(text: &str, zone: Option<TimeZone>, now: Timestamp) -> Result<(DateTim
     if pieces.time_zone_annotation().is_some() {
         return Err("the start must not carry a zone in brackets; use scheduleTimeZone".to_owned());
     }
-    let civil = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
+    let civil = pieces
+        .date()
+        .to_datetime(pieces.time().unwrap_or(Time::midnight()));
     let zone = zone.unwrap_or_else(|| match pieces.offset() {
         Some(PiecesOffset::Numeric(numeric)) => TimeZone::fixed(numeric.offset()),
         _ => TimeZone::UTC,

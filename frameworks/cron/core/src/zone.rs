@@ -41,7 +41,10 @@ const LEGACY: &[(&str, &str)] = &[
 
 /// Ids whose Java meaning surprises whoever writes them today.
 const AMBIGUOUS: &[(&str, &str)] = &[
-    ("BST", "Europe/London for British summer time or Asia/Dhaka for Bangladesh"),
+    (
+        "BST",
+        "Europe/London for British summer time or Asia/Dhaka for Bangladesh",
+    ),
     ("IST", "Asia/Kolkata, Europe/Dublin or Asia/Jerusalem"),
     ("AST", "America/Anchorage or America/Halifax"),
     ("SST", "Pacific/Guadalcanal or Pacific/Pago_Pago"),
@@ -53,9 +56,15 @@ const AMBIGUOUS: &[(&str, &str)] = &[
 /// Unknown and ambiguous names; nothing silently becomes GMT.
 pub fn find(name: &str) -> Result<TimeZone, ZoneError> {
     if let Some((_, instead)) = AMBIGUOUS.iter().find(|(id, _)| *id == name) {
-        return Err(ZoneError::Ambiguous { name: name.to_owned(), instead });
+        return Err(ZoneError::Ambiguous {
+            name: name.to_owned(),
+            instead,
+        });
     }
-    let iana = LEGACY.iter().find(|(id, _)| *id == name).map_or(name, |(_, iana)| iana);
+    let iana = LEGACY
+        .iter()
+        .find(|(id, _)| *id == name)
+        .map_or(name, |(_, iana)| iana);
     offset(name)
         .map(TimeZone::fixed)
         .or_else(|| TimeZone::get(iana).ok())
@@ -82,17 +91,34 @@ mod tests {
 
     #[test]
     fn iana_names_legacy_ids_and_offsets_are_found() {
-        for name in ["Europe/Berlin", "UTC", "PST", "EST5EDT", "GMT+2", "UTC-3:30", "GMT"] {
+        for name in [
+            "Europe/Berlin",
+            "UTC",
+            "PST",
+            "EST5EDT",
+            "GMT+2",
+            "UTC-3:30",
+            "GMT",
+        ] {
             assert!(find(name).is_ok(), "{name}");
         }
-        assert_eq!(find("GMT+2").unwrap().to_fixed_offset().unwrap(), Offset::from_seconds(7200).unwrap());
+        assert_eq!(
+            find("GMT+2").unwrap().to_fixed_offset().unwrap(),
+            Offset::from_seconds(7200).unwrap()
+        );
     }
 
     #[test]
     fn unknown_and_ambiguous_names_are_errors_that_say_so() {
-        assert_eq!(find("Mars/Olympus"), Err(ZoneError::Unknown("Mars/Olympus".into())));
+        assert_eq!(
+            find("Mars/Olympus"),
+            Err(ZoneError::Unknown("Mars/Olympus".into()))
+        );
         let error = find("BST").unwrap_err().to_string();
-        assert!(error.contains("ambiguous") && error.contains("Europe/London"), "{error}");
+        assert!(
+            error.contains("ambiguous") && error.contains("Europe/London"),
+            "{error}"
+        );
         for name in ["", "GMT+", "GMT+99", "UTC+1:99", "GMT2"] {
             assert!(find(name).is_err(), "{name}");
         }

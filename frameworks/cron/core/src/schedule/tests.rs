@@ -24,7 +24,11 @@ fn slots(schedule: &Schedule, from: &str, n: usize) -> Vec<String> {
 #[test]
 fn a_calendar_day_keeps_local_time_over_the_change_and_24_hours_do_not() {
     let daily = interval("R/2024-03-09T09:00:00/P1D", "America/New_York");
-    let expected = ["2024-03-09T14:00:00Z", "2024-03-10T13:00:00Z", "2024-03-11T13:00:00Z"];
+    let expected = [
+        "2024-03-09T14:00:00Z",
+        "2024-03-10T13:00:00Z",
+        "2024-03-11T13:00:00Z",
+    ];
     assert_eq!(slots(&daily, "2024-03-01T00:00:00Z", 3), expected);
     let exact = interval("R/2024-03-09T09:00:00/PT24H", "America/New_York");
     let expected = ["2024-03-09T14:00:00Z", "2024-03-10T14:00:00Z"];
@@ -34,10 +38,18 @@ fn a_calendar_day_keeps_local_time_over_the_change_and_24_hours_do_not() {
 #[test]
 fn a_time_that_does_not_exist_is_shifted_once_and_one_that_exists_twice_runs_once() {
     let gap = interval("R/2024-03-09T02:30:00/P1D", "America/New_York");
-    let expected = ["2024-03-09T07:30:00Z", "2024-03-10T07:30:00Z", "2024-03-11T06:30:00Z"];
+    let expected = [
+        "2024-03-09T07:30:00Z",
+        "2024-03-10T07:30:00Z",
+        "2024-03-11T06:30:00Z",
+    ];
     assert_eq!(slots(&gap, "2024-03-01T00:00:00Z", 3), expected);
     let fold = interval("R/2024-11-02T01:30:00/P1D", "America/New_York");
-    let expected = ["2024-11-02T05:30:00Z", "2024-11-03T05:30:00Z", "2024-11-04T06:30:00Z"];
+    let expected = [
+        "2024-11-02T05:30:00Z",
+        "2024-11-03T05:30:00Z",
+        "2024-11-04T06:30:00Z",
+    ];
     assert_eq!(slots(&fold, "2024-11-01T00:00:00Z", 3), expected);
 }
 
@@ -51,12 +63,16 @@ fn an_anchor_inside_a_gap_keeps_its_written_hour_on_later_days() {
 #[test]
 fn month_ends_and_leap_days_do_not_stick() {
     let monthly = interval("R/2024-01-31T00:00:00Z/P1M", "");
-    let days: Vec<String> =
-        slots(&monthly, "2024-01-01T00:00:00Z", 4).iter().map(|s| s[5..10].to_owned()).collect();
+    let days: Vec<String> = slots(&monthly, "2024-01-01T00:00:00Z", 4)
+        .iter()
+        .map(|s| s[5..10].to_owned())
+        .collect();
     assert_eq!(days, ["01-31", "02-29", "03-31", "04-30"]);
     let yearly = interval("R/2024-02-29T00:00:00Z/P1Y", "");
-    let days: Vec<String> =
-        slots(&yearly, "2024-03-01T00:00:00Z", 4).iter().map(|s| s[..10].to_owned()).collect();
+    let days: Vec<String> = slots(&yearly, "2024-03-01T00:00:00Z", 4)
+        .iter()
+        .map(|s| s[..10].to_owned())
+        .collect();
     assert_eq!(days, ["2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29"]);
 }
 
@@ -71,27 +87,61 @@ fn an_hour_runs_23_and_25_times_on_the_days_of_the_changes() {
 #[test]
 fn the_zone_replaces_the_offset_but_keeps_the_fields_and_without_one_the_offset_is_fixed() {
     let berlin = interval("R1/2024-07-01T09:00:00+09:00/P1D", "Europe/Berlin");
-    assert_eq!(slots(&berlin, "2024-01-01T00:00:00Z", 1), ["2024-07-01T07:00:00Z"]);
+    assert_eq!(
+        slots(&berlin, "2024-01-01T00:00:00Z", 1),
+        ["2024-07-01T07:00:00Z"]
+    );
     let fixed = interval("R2/2024-07-01T09:00:00+09:00/P1D", "");
-    assert_eq!(slots(&fixed, "2024-01-01T00:00:00Z", 2), ["2024-07-01T00:00:00Z", "2024-07-02T00:00:00Z"]);
+    assert_eq!(
+        slots(&fixed, "2024-01-01T00:00:00Z", 2),
+        ["2024-07-01T00:00:00Z", "2024-07-02T00:00:00Z"]
+    );
     let utc = interval("R1/2024-07-01T09:00:00/P1D", "");
     assert_eq!(slots(&utc, "2024-01-01T00:00:00Z", 1), ["2024-07-01T09:00:00Z"]);
 }
 
 #[test]
 fn the_count_bounds_the_slots_and_zero_means_never() {
-    assert_eq!(slots(&interval("R3/2024-01-01T00:00:00Z/PT5S", ""), "2023-01-01T00:00:00Z", 9).len(), 3);
-    assert_eq!(slots(&interval("R0/2024-01-01T00:00:00Z/PT5S", ""), "2023-01-01T00:00:00Z", 9).len(), 0);
-    assert_eq!(slots(&interval("R1//P", ""), "2023-12-31T00:00:00Z", 9), ["2024-01-01T00:00:00Z"]);
+    assert_eq!(
+        slots(
+            &interval("R3/2024-01-01T00:00:00Z/PT5S", ""),
+            "2023-01-01T00:00:00Z",
+            9
+        )
+        .len(),
+        3
+    );
+    assert_eq!(
+        slots(
+            &interval("R0/2024-01-01T00:00:00Z/PT5S", ""),
+            "2023-01-01T00:00:00Z",
+            9
+        )
+        .len(),
+        0
+    );
+    assert_eq!(
+        slots(&interval("R1//P", ""), "2023-12-31T00:00:00Z", 9),
+        ["2024-01-01T00:00:00Z"]
+    );
 }
 
 #[test]
 fn readers_see_the_remaining_count_and_the_next_start_and_the_period_as_written() {
     let schedule = interval("R5/2024-01-01T00:00:00Z/PT24H", "");
-    assert_eq!(schedule.shown(ts("2023-12-31T00:00:00Z")), "R5/2024-01-01T00:00:00Z/PT24H");
-    assert_eq!(schedule.shown(ts("2024-01-02T00:00:00Z")), "R3/2024-01-03T00:00:00.000Z/PT24H");
+    assert_eq!(
+        schedule.shown(ts("2023-12-31T00:00:00Z")),
+        "R5/2024-01-01T00:00:00Z/PT24H"
+    );
+    assert_eq!(
+        schedule.shown(ts("2024-01-02T00:00:00Z")),
+        "R3/2024-01-03T00:00:00.000Z/PT24H"
+    );
     let zoned = interval("R/2024-03-09T09:00:00/P1D", "America/New_York");
-    assert_eq!(zoned.shown(ts("2024-03-09T20:00:00Z")), "R/2024-03-10T09:00:00.000-04:00/P1D");
+    assert_eq!(
+        zoned.shown(ts("2024-03-09T20:00:00Z")),
+        "R/2024-03-10T09:00:00.000-04:00/P1D"
+    );
 }
 
 #[test]
@@ -113,7 +163,9 @@ fn texts_that_are_no_schedule_are_refused_with_the_words_clients_look_for() {
         "",
         "R///P1D",
     ] {
-        let error = Schedule::interval(text, None, ts("2024-01-01T00:00:00Z")).unwrap_err().to_string();
+        let error = Schedule::interval(text, None, ts("2024-01-01T00:00:00Z"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("Cannot parse schedule"), "{text}: {error}");
     }
     let far = Schedule::interval("R/2100-01-01T00:00:00Z/P100Y", None, ts("2024-01-01T00:00:00Z")).unwrap();
@@ -125,7 +177,13 @@ fn a_cron_expression_follows_its_zone() {
     let schedule = Schedule::cron("30 9 * * MON-FRI", Some("Europe/Berlin")).unwrap();
     let expected = ["2024-03-29T08:30:00Z", "2024-04-01T07:30:00Z"];
     assert_eq!(slots(&schedule, "2024-03-28T12:00:00Z", 2), expected);
-    assert_eq!(schedule.newest(ts("2024-03-01T00:00:00Z"), ts("2024-03-31T00:00:00Z")).unwrap().at, ts(expected[0]));
+    assert_eq!(
+        schedule
+            .newest(ts("2024-03-01T00:00:00Z"), ts("2024-03-31T00:00:00Z"))
+            .unwrap()
+            .at,
+        ts(expected[0])
+    );
     assert!(Schedule::cron("99 9 * * *", None).is_err());
 }
 

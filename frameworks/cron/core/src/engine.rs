@@ -1,0 +1,321 @@
+//! The engine: jobs, their runs, and the order in which things become true.
+//!
+//! One commit is under way at a time. What arrives meanwhile waits, and is taken together with everything else that
+//! waits; so one fsync covers whatever a busy second brings. Changes are made in place and remembered ([`txn`]); what
+//! others may see of them (answers, launches, acknowledgements) leaves only when the store has them, and a refused
+//! commit puts everything back.
+//!
+//! | file | who writes what |
+//! |---|---|
+//! | `calls.rs` | what users ask for |
+//! | `due.rs` | slots, retries and parents make runs; epsilon ends them |
+//! | `place.rs` | waiting runs meet offers |
+//! | `tasks.rs` | what is said of tasks moves runs |
+//! | `txn.rs` | what changed, and how to take it back |
+
+mod calls;
+mod due;
+mod place;
+mod tasks;
+mod txn;
+
+use crate::graph::Graph;
+use crate::io::{CommitId, Effect, Input, Offer, Outcome, Refusal, RequestId};
+use crate::job::{Job, JobName};
+use crate::run::{Run, RunId};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use txn::Txn;
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Between two attempts.
+    pub failure_retry: SignedDuration,
+    /// Failed runs in a row that disable a job; 0: never.
+    pub disable_after_failures: u64,
+    /// How long an offer that is not needed is refused.
+    pub decline_for: SignedDuration,
+    /// How long a run on an unreachable agent is waited for.
+    pub partition_timeout: SignedDuration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            failure_retry: SignedDuration::from_secs(60),
+            disable_after_failures: 0,
+            decline_for: SignedDuration::from_secs(5),
+            partition_timeout: SignedDuration::from_mins(15),
+        }
+    }
+}
+
+/// Longest an offer is held for a run that is due soon: other frameworks wait for it.
+const HOLD: SignedDuration = SignedDuration::from_secs(5);
+
+/// Offers are asked for again this long before the next slot, so that it need not wait for one.
+const AHEAD: SignedDuration = SignedDuration::from_secs(2);
+
+/// A held offer and since when.
+#[derive(Clone, Debug)]
+struct Held {
+    offer: Offer,
+    since: Timestamp,
+}
+
+/// The cron framework's deciding half.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    jobs: BTreeMap<JobName, Job>,
+    graph: Graph,
+    runs: BTreeMap<RunId, Run>,
+    /// Runs of each job, in the order of their ids.
+    runs_of: BTreeMap<JobName, BTreeSet<RunId>>,
+    /// Next slot of each enabled scheduled job.
+    slots: BTreeSet<(Timestamp, JobName)>,
+    slot_of: BTreeMap<JobName, Timestamp>,
+    /// Moments at which a run must be looked at: its retry, its epsilon, the end of patience with its agent.
+    alarms: BTreeSet<(Timestamp, RunId)>,
+    alarm_of: BTreeMap<RunId, Timestamp>,
+    /// Runs that may be placed, in the order they get offers.
+    queue: BTreeSet<(Rank, RunId)>,
+    rank_of: BTreeMap<RunId, Rank>,
+    offers: BTreeMap<Arc<str>, Held>,
+    connected: bool,
+    wanted: Option<bool>,
+    generation: u64,
+    txn: Txn,
+    /// After a restart: children whose parents had succeeded have no run yet.
+    look_at_parents: bool,
+    in_flight: Option<CommitId>,
+    next_commit: u64,
+    /// What arrived while a commit was under way.
+    arrived: VecDeque<Input>,
+}
+
+/// Order of the queue: high priority first, then the oldest slot.
+type Rank = (bool, Timestamp);
+
+impl Engine {
+    /// An engine without jobs.
+    pub fn new(config: Config) -> Engine {
+        Engine {
+            config,
+            jobs: BTreeMap::new(),
+            graph: Graph::default(),
+            runs: BTreeMap::new(),
+            runs_of: BTreeMap::new(),
+            slots: BTreeSet::new(),
+            slot_of: BTreeMap::new(),
+            alarms: BTreeSet::new(),
+            alarm_of: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            rank_of: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            connected: false,
+            wanted: None,
+            generation: 0,
+            txn: Txn::default(),
+            look_at_parents: false,
+            in_flight: None,
+            next_commit: 0,
+            arrived: VecDeque::new(),
+        }
+    }
+
+    /// An engine with what the store holds. What was missed meanwhile is decided from these records alone, at the
+    /// next step.
+    pub fn recover(config: Config, jobs: Vec<Job>, runs: Vec<Run>) -> Engine {
+        let mut engine = Engine::new(config);
+        engine.generation = jobs.iter().map(|job| job.generation).max().unwrap_or(0);
+        for job in jobs {
+            let name = job.spec.name.clone();
+            engine.graph.set(&name, job.parents());
+            engine.jobs.insert(name.clone(), job);
+            engine.index_job(&name);
+        }
+        for run in runs {
+            let id = run.id.clone();
+            engine
+                .runs_of
+                .entry(run.job.clone())
+                .or_default()
+                .insert(id.clone());
+            engine.runs.insert(id.clone(), run);
+            engine.index_run(&id);
+        }
+        engine.look_at_parents = true;
+        engine
+    }
+
+    /// Takes one input and tells what is to be done, in order.
+    pub fn step(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Committed(id, outcome) if self.in_flight == Some(id) => self.committed(now, outcome, out),
+            Input::Committed(..) => {}
+            input if self.in_flight.is_some() => self.arrived.push_back(input),
+            input => {
+                self.apply(now, input);
+                self.settle(now, out);
+            }
+        }
+    }
+
+    /// When the engine wants a tick.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let slot = self
+            .slots
+            .first()
+            .map(|(at, _)| at.checked_sub(AHEAD).unwrap_or(*at));
+        let due = self.slots.first().map(|(at, _)| *at);
+        let slot = if self.wanted == Some(true) || !self.connected {
+            due
+        } else {
+            slot
+        };
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        let held = self
+            .offers
+            .values()
+            .map(|held| held.since.checked_add(HOLD).unwrap_or(Timestamp::MAX))
+            .min();
+        [slot, alarm, held].into_iter().flatten().min()
+    }
+
+    /// The jobs, by name.
+    pub fn jobs(&self) -> &BTreeMap<JobName, Job> {
+        &self.jobs
+    }
+
+    /// The runs that are not over, by id.
+    pub fn runs(&self) -> &BTreeMap<RunId, Run> {
+        &self.runs
+    }
+
+    /// The runs of a job that are not over.
+    pub fn runs_of(&self, name: &JobName) -> impl Iterator<Item = &Run> {
+        self.runs_of
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.runs.get(id))
+    }
+
+    /// Who waits for whom.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Whether a write is under way: what a reader sees now may not be durable yet.
+    pub fn is_writing(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    fn apply(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Tick | Input::Committed(..) => {}
+            Input::Call(request, call) => self.call(now, request, call),
+            Input::Connected => self.connect(),
+            Input::Disconnected => {
+                self.connected = false;
+                self.wanted = None;
+                self.offers.clear();
+            }
+            Input::Offers(offers) => {
+                for offer in offers {
+                    self.offers
+                        .insert(Arc::clone(&offer.id), Held { offer, since: now });
+                }
+            }
+            Input::Rescinded(id) => {
+                self.offers.remove(&id);
+            }
+            Input::Task(event) => self.task(now, event),
+        }
+    }
+
+    /// After inputs: what follows from the time and from what is there; then writes, or tells at once when there is
+    /// nothing to write.
+    fn settle(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.open_children(now);
+        self.ring(now);
+        self.open_slots(now);
+        self.place(now);
+        self.offers_out(now);
+        if self.txn.is_empty() {
+            out.append(&mut self.txn.released);
+            return;
+        }
+        let id = CommitId(self.next_commit);
+        self.next_commit += 1;
+        self.in_flight = Some(id);
+        out.push(Effect::Commit(id, self.changes()));
+    }
+
+    fn committed(&mut self, now: Timestamp, outcome: Outcome, out: &mut Vec<Effect>) {
+        self.in_flight = None;
+        let txn = std::mem::take(&mut self.txn);
+        match outcome {
+            Outcome::Done => out.extend(txn.released),
+            Outcome::Refused(why) => self.take_back(txn, &why, out),
+        }
+        for input in std::mem::take(&mut self.arrived) {
+            self.apply(now, input);
+        }
+        self.settle(now, out);
+    }
+
+    fn answer(&mut self, request: RequestId, answer: Result<crate::io::Answer, Refusal>) {
+        self.txn.released.push(Effect::Answer(request, answer));
+    }
+
+    /// Recomputes every index from what it is an index of.
+    ///
+    /// # Errors
+    /// The first that does not fit.
+    pub fn check(&self) -> Result<(), String> {
+        for (id, run) in &self.runs {
+            if !self.runs_of.get(&run.job).is_some_and(|runs| runs.contains(id)) {
+                return Err(format!("the run {id} is not listed under its job"));
+            }
+            if self.rank_of.get(id) != self.rank(run).as_ref() {
+                return Err(format!(
+                    "the run {id} does not stand in the queue where it should"
+                ));
+            }
+        }
+        for (name, runs) in &self.runs_of {
+            if runs.is_empty()
+                || runs
+                    .iter()
+                    .any(|id| self.runs.get(id).is_none_or(|run| run.job != *name))
+            {
+                return Err(format!("the runs listed under {name} are not its runs"));
+            }
+        }
+        for (name, job) in &self.jobs {
+            if self.slot_of.get(name) != self.next_slot(job).as_ref() {
+                return Err(format!(
+                    "the next slot of {name} is not the one that is waited for"
+                ));
+            }
+            if self.graph.parents(name) != job.parents() {
+                return Err(format!("the parents of {name} are not those in the graph"));
+            }
+            let active = self.runs_of(name).filter(|run| run.is_active()).count();
+            if active > 1
+                && !job.spec.concurrent
+                && self.runs_of(name).all(|run| run.generation == job.generation)
+            {
+                return Err(format!("{name} is not concurrent and has {active} runs"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

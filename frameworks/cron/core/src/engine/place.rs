@@ -1,0 +1,200 @@
+//! Waiting runs meet offers: first fit, in the order of the queue, and nobody blocks those behind.
+
+use super::{Engine, HOLD, Held};
+use crate::io::{Effect, Offer};
+use crate::job::{Constraint, Demand, JobSpec, Operator};
+use crate::run::{Cause, Place, Run, RunId, RunResult, State, Why};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An offer with what of it is taken already.
+struct Shelf {
+    held: Held,
+    left: Demand,
+    runs: Vec<(Run, Arc<JobSpec>)>,
+}
+
+impl Engine {
+    /// Matches the queue with the offers; each match is a launch that is recorded before it leaves.
+    pub(super) fn place(&mut self, now: Timestamp) {
+        if self.offers.is_empty() || self.queue.is_empty() {
+            return;
+        }
+        let mut shelves: Vec<Shelf> = std::mem::take(&mut self.offers)
+            .into_values()
+            .map(|held| Shelf {
+                left: held.offer.there,
+                held,
+                runs: Vec::new(),
+            })
+            .collect();
+        let queue: Vec<RunId> = self.queue.iter().map(|(_, id)| id.clone()).collect();
+        for id in queue {
+            if shelves.iter().all(|shelf| is_used_up(&shelf.left)) {
+                break;
+            }
+            self.place_one(now, &id, &mut shelves);
+        }
+        for shelf in shelves {
+            if shelf.runs.is_empty() {
+                self.offers.insert(Arc::clone(&shelf.held.offer.id), shelf.held);
+            } else {
+                self.txn.released.push(Effect::Accept {
+                    offer: shelf.held.offer.id,
+                    runs: shelf.runs,
+                });
+            }
+        }
+    }
+
+    fn place_one(&mut self, now: Timestamp, id: &RunId, shelves: &mut [Shelf]) {
+        let Some(run) = self.runs.get(id).cloned() else {
+            return;
+        };
+        let Some(spec) = self.jobs.get(&run.job).map(|job| Arc::clone(&job.spec)) else {
+            return;
+        };
+        // An earlier run of the same job may have been placed in this very round.
+        if !spec.concurrent && self.runs_of(&run.job).any(|other| other.is_active()) {
+            return self.wait_for_offer(run);
+        }
+        let fits = |shelf: &&mut Shelf| {
+            spec.demand.fits(&shelf.left) && allows(&spec.constraints, &shelf.held.offer)
+        };
+        match shelves.iter_mut().find(fits) {
+            Some(shelf) => {
+                let demand = spec.demand;
+                shelf.left.cpus -= demand.cpus;
+                shelf.left.mem -= demand.mem;
+                shelf.left.disk -= demand.disk;
+                let offer = &shelf.held.offer;
+                let place = Place {
+                    agent: Arc::clone(&offer.agent),
+                    host: Arc::clone(&offer.host),
+                    at: now,
+                };
+                let launched = self.launch(now, run, place);
+                shelf.runs.push((launched, spec));
+            }
+            None => {
+                let lacks: Arc<str> = lacks(&spec, shelves).into();
+                let why = Why::NoFit { lacks };
+                if !matches!(&run.state, State::Waiting { why: before } if *before == why) {
+                    self.put_run(Run {
+                        state: State::Waiting { why },
+                        ..run
+                    });
+                }
+            }
+        }
+    }
+
+    /// The run is recorded as launched, and its slot, with all before it, as settled.
+    fn launch(&mut self, now: Timestamp, run: Run, place: Place) -> Run {
+        if run.cause == Cause::Slot && run.attempt == 0 {
+            self.supersede_before(now, &run);
+        }
+        if let Some(job) = self.job_mut(&run.job) {
+            // Any start uses up what the parents did.
+            job.parent_successes.clear();
+        }
+        let launched = Run {
+            state: State::Launched { place },
+            ..run
+        };
+        self.put_run(launched.clone());
+        self.index_job(&launched.job);
+        launched
+    }
+
+    fn supersede_before(&mut self, now: Timestamp, run: &Run) {
+        let before = self.jobs.get(&run.job).and_then(|job| {
+            let last = job.schedule()?.newest(
+                job.settled,
+                run.due.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?,
+            )?;
+            Some(last.at)
+        });
+        if let Some(before) = before {
+            self.settle_slots(now, &run.job, before, RunResult::Superseded);
+        }
+        self.advance(&run.job, run.due);
+    }
+
+    /// Gives back what is not needed, and tells the master whether more is wanted.
+    pub(super) fn offers_out(&mut self, now: Timestamp) {
+        let needed = self.needs_offers(now);
+        let refuse = self.config.decline_for;
+        let given_back: BTreeMap<Arc<str>, jiff::SignedDuration> = self
+            .offers
+            .values()
+            .filter_map(|held| {
+                let age = now.duration_since(held.since);
+                let refuse = if needed {
+                    jiff::SignedDuration::ZERO
+                } else {
+                    refuse
+                };
+                (!needed || age >= HOLD).then(|| (Arc::clone(&held.offer.id), refuse))
+            })
+            .collect();
+        for (offer, refuse) in given_back {
+            self.offers.remove(&offer);
+            self.txn.released.push(Effect::Decline { offer, refuse });
+        }
+        if self.connected && self.wanted != Some(needed) {
+            self.wanted = Some(needed);
+            self.txn.released.push(Effect::Want(needed));
+        }
+    }
+}
+
+fn is_used_up(left: &Demand) -> bool {
+    left.cpus < 1e-3 || left.mem < 1e-3
+}
+
+fn allows(constraints: &[Constraint], offer: &Offer) -> bool {
+    constraints.iter().all(|constraint| holds(constraint, offer))
+}
+
+fn holds(constraint: &Constraint, offer: &Offer) -> bool {
+    let found = match &*constraint.attribute {
+        "hostname" => Some(&offer.host),
+        name => offer
+            .attributes
+            .iter()
+            .find(|(attribute, _)| **attribute == *name)
+            .map(|(_, value)| value),
+    };
+    // A missing attribute satisfies nothing, not even UNLIKE.
+    found.is_some_and(|value| match &constraint.operator {
+        Operator::Equals => **value == *constraint.value,
+        Operator::Like(pattern) => pattern.matches(value),
+        Operator::Unlike(pattern) => !pattern.matches(value),
+    })
+}
+
+/// What the run would have needed, against the best that was there.
+fn lacks(spec: &JobSpec, shelves: &[Shelf]) -> String {
+    let allowed: Vec<&Demand> = shelves
+        .iter()
+        .filter(|shelf| allows(&spec.constraints, &shelf.held.offer))
+        .map(|shelf| &shelf.left)
+        .collect();
+    if allowed.is_empty() {
+        return "no agent that is offered satisfies the constraints".to_owned();
+    }
+    let largest = |of: fn(&Demand) -> f64| allowed.iter().map(|there| of(there)).fold(0.0, f64::max);
+    let kinds: [(&str, fn(&Demand) -> f64); 3] =
+        [("cpus", |d| d.cpus), ("mem", |d| d.mem), ("disk", |d| d.disk)];
+    let short: Vec<String> = kinds
+        .iter()
+        .filter(|(_, of)| of(&spec.demand) > largest(*of))
+        .map(|(name, of)| format!("{name} {} needed, {} largest", of(&spec.demand), largest(*of)))
+        .collect();
+    match short.is_empty() {
+        true => "each offer lacks something, none lacks nothing".to_owned(),
+        false => short.join(", "),
+    }
+}

@@ -1,0 +1,313 @@
+//! What is said of tasks moves runs, counters and children.
+
+use super::Engine;
+use super::due::ended;
+use crate::io::{Effect, Notice, TaskEvent, TaskKind};
+use crate::job::JobName;
+use crate::run::{Cause, Run, RunId, RunResult, State, Why};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+impl Engine {
+    /// A new stream: every run that may have a task is asked about.
+    pub(super) fn connect(&mut self) {
+        self.connected = true;
+        self.wanted = None;
+        self.offers.clear();
+        let active: Vec<(RunId, Arc<str>)> = self
+            .runs
+            .values()
+            .filter_map(|run| {
+                run.place()
+                    .map(|place| (run.id.clone(), Arc::clone(&place.agent)))
+            })
+            .collect();
+        if !active.is_empty() {
+            self.txn.released.push(Effect::Reconcile(active));
+        }
+        for run in self.runs.values().filter(|run| run.kill_wanted) {
+            if let Some(place) = run.place() {
+                self.txn.released.push(Effect::Kill {
+                    run: run.id.clone(),
+                    agent: Arc::clone(&place.agent),
+                });
+            }
+        }
+    }
+
+    pub(super) fn task(&mut self, now: Timestamp, event: TaskEvent) {
+        if let Some(run) = self.runs.get(&event.run).filter(|run| run.is_active()).cloned() {
+            if self
+                .jobs
+                .get(&run.job)
+                .is_some_and(|job| job.generation == run.generation)
+            {
+                self.task_of(now, run, event.kind, &event.message);
+            } else {
+                self.stray(&run, event.kind);
+            }
+        }
+        // Told twice, or of a run that is over: settled long ago.
+        if let Some(ack) = event.ack {
+            self.txn.released.push(Effect::Acknowledge(ack));
+        }
+    }
+
+    /// A run of a job that was deleted meanwhile: it counts for nobody, and is forgotten when it is over.
+    fn stray(&mut self, run: &Run, kind: TaskKind) {
+        match kind {
+            TaskKind::Running | TaskKind::Unreachable => {}
+            TaskKind::Finished
+            | TaskKind::Failed
+            | TaskKind::Killed
+            | TaskKind::Lost
+            | TaskKind::NotLaunched
+            | TaskKind::Unknown => {
+                self.drop_run(&run.id);
+            }
+        }
+    }
+
+    fn task_of(&mut self, now: Timestamp, run: Run, kind: TaskKind, message: &Arc<str>) {
+        match (kind, &run.state) {
+            (TaskKind::Running, _) => self.runs_on(now, run, None),
+            (TaskKind::Unreachable, _) => {
+                let since = match &run.state {
+                    State::Running {
+                        unreachable: Some(since),
+                        ..
+                    } => *since,
+                    _ => now,
+                };
+                self.runs_on(now, run, Some(since));
+            }
+            (TaskKind::Finished, _) => self.task_finished(now, run),
+            (TaskKind::Killed, _) => self.killed(now, &run),
+            (TaskKind::Failed, _) => self.attempt_failed(now, run, RunResult::Failed(Arc::clone(message))),
+            (TaskKind::Lost, _) => self.attempt_failed(now, run, RunResult::Lost(Arc::clone(message))),
+            (TaskKind::NotLaunched, _) | (TaskKind::Unknown, State::Launched { .. }) => {
+                self.not_launched(now, run)
+            }
+            (TaskKind::Unknown, _) => {
+                self.attempt_failed(
+                    now,
+                    run,
+                    RunResult::Lost("the master does not know it any more".into()),
+                );
+            }
+        }
+    }
+
+    fn runs_on(&mut self, now: Timestamp, run: Run, unreachable: Option<Timestamp>) {
+        let (place, since, called_back) = match run.state.clone() {
+            State::Running {
+                place,
+                since,
+                called_back,
+                ..
+            } => (place, since, called_back),
+            State::Launched { place } => (place, now, false),
+            State::Waiting { .. } | State::Retrying { .. } => return,
+        };
+        let state = State::Running {
+            place,
+            since,
+            unreachable,
+            called_back,
+        };
+        if run.state != state {
+            self.put_run(Run { state, ..run });
+        }
+    }
+
+    /// The task ended well: the run is over, unless it is asynchronous and its callback has not come.
+    fn task_finished(&mut self, now: Timestamp, run: Run) {
+        let asynchronous = self.jobs.get(&run.job).is_some_and(|job| job.spec.asynchronous);
+        if !asynchronous {
+            return self.succeeded(now, &run);
+        }
+        if let State::Running {
+            place,
+            since,
+            unreachable,
+            ..
+        } = run.state.clone()
+        {
+            let state = State::Running {
+                place,
+                since,
+                unreachable,
+                called_back: true,
+            };
+            if run.state != state {
+                self.put_run(Run { state, ..run });
+            }
+        } else if let State::Launched { place } = run.state.clone() {
+            let state = State::Running {
+                place,
+                since: now,
+                unreachable: None,
+                called_back: true,
+            };
+            self.put_run(Run { state, ..run });
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, now: Timestamp, run: &Run) {
+        self.record(ended(run, now, RunResult::Success, 0));
+        self.drop_run(&run.id);
+        self.count_success(now, &run.job);
+        self.after_end(now, &run.job);
+    }
+
+    /// A success of a job, by a run or by somebody's word: counted, and told to its children.
+    pub(super) fn count_success(&mut self, now: Timestamp, name: &JobName) {
+        if let Some(job) = self.job_mut(name) {
+            job.counters.success += 1;
+            job.counters.errors_since_success = 0;
+            job.counters.last_success = Some(now);
+        }
+        self.fire_children(now, name);
+    }
+
+    /// Each child counts the success; one whose parents have all succeeded since its last start is due.
+    fn fire_children(&mut self, now: Timestamp, parent: &JobName) {
+        let children: Vec<JobName> = self.graph.children(parent).cloned().collect();
+        for name in children {
+            if self.jobs.get(&name).is_none_or(|child| child.spec.disabled) {
+                continue; // what happens while it is disabled is not made up for later
+            }
+            let waits = self
+                .runs_of(&name)
+                .any(|run| matches!(run.state, State::Waiting { .. }));
+            if let Some(child) = self.job_mut(&name) {
+                *child.parent_successes.entry(parent.clone()).or_insert(0) += 1;
+                if child.parents_done() && !waits {
+                    self.enqueue(&name, now, Cause::Parents, None);
+                }
+            }
+        }
+    }
+
+    fn killed(&mut self, now: Timestamp, run: &Run) {
+        self.record(ended(run, now, RunResult::Killed, 0));
+        self.drop_run(&run.id);
+        self.after_end(now, &run.job);
+    }
+
+    /// An attempt failed: another one after the delay, or the run has failed for good.
+    pub(super) fn attempt_failed(&mut self, now: Timestamp, run: Run, result: RunResult) {
+        let message = match &result {
+            RunResult::Failed(message) | RunResult::Lost(message) => Arc::clone(message),
+            _ => "".into(),
+        };
+        self.record(ended(&run, now, result, 0));
+        self.drop_run(&run.id);
+        let Some(spec) = self.jobs.get(&run.job).map(|job| Arc::clone(&job.spec)) else {
+            return;
+        };
+        if run.attempt < spec.retries && !run.kill_wanted && !spec.disabled {
+            let at = now
+                .checked_add(self.config.failure_retry)
+                .unwrap_or(Timestamp::MAX);
+            let attempt = run.attempt + 1;
+            let id = RunId::new(run.due, attempt, &run.job, run.arguments.as_deref().unwrap_or(""));
+            let job = run.job.clone();
+            self.put_run(Run {
+                id,
+                attempt,
+                state: State::Retrying { at },
+                ..run
+            });
+            self.wake(&job);
+            return;
+        }
+        self.exhausted(now, &run, spec.retries, spec.soft_error, message);
+    }
+
+    fn exhausted(&mut self, now: Timestamp, run: &Run, retries: u32, soft_error: bool, message: Arc<str>) {
+        let limit = self.config.disable_after_failures;
+        let Some(job) = self.job_mut(&run.job) else { return };
+        job.counters.error += 1;
+        job.counters.errors_since_success += 1;
+        job.counters.last_error = Some(now);
+        let too_many = limit > 0 && job.counters.errors_since_success >= limit;
+        let notice = Notice::Failed {
+            job: run.job.clone(),
+            retries,
+            run: run.id.clone(),
+            message,
+        };
+        self.txn.released.push(Effect::Notify(notice));
+        if soft_error {
+            self.fire_children(now, &run.job);
+        }
+        if too_many {
+            self.disable(now, &run.job);
+        }
+        self.after_end(now, &run.job);
+    }
+
+    /// The launch never happened: the run waits again, and nobody's failure is counted.
+    fn not_launched(&mut self, now: Timestamp, run: Run) {
+        if run.kill_wanted {
+            return self.killed(now, &run);
+        }
+        self.wait_for_offer(Run {
+            state: State::Waiting { why: Why::NoOffer },
+            ..run
+        });
+    }
+
+    /// When a run of a job is over: one that waited for it may go on, and a job without any start left is disabled.
+    pub(super) fn after_end(&mut self, now: Timestamp, name: &JobName) {
+        self.wake(name);
+        self.index_job(name);
+        let Some(job) = self.jobs.get(name) else { return };
+        let over = job.schedule().is_some_and(|schedule| {
+            schedule.after(job.settled).is_none() && schedule.newest(Timestamp::MIN, job.settled).is_some()
+        });
+        if over && !job.spec.disabled && self.runs_of(name).next().is_none() {
+            self.disable(now, name);
+        }
+    }
+
+    fn wake(&mut self, name: &JobName) {
+        let behind: Vec<Run> = self
+            .runs_of(name)
+            .filter(|run| matches!(run.state, State::Waiting { why: Why::Overlap(_) }))
+            .cloned()
+            .collect();
+        for run in behind {
+            self.wait_for_offer(run);
+        }
+    }
+
+    /// Disables a job for a reason of the engine's own.
+    pub(super) fn disable(&mut self, now: Timestamp, name: &JobName) {
+        if let Some(job) = self.job_mut(name).filter(|job| !job.spec.disabled) {
+            Arc::make_mut(&mut job.spec).disabled = true;
+            self.txn
+                .released
+                .push(Effect::Notify(Notice::Disabled(name.clone())));
+            self.cancel_waiting(now, name, "the job was disabled");
+            self.index_job(name);
+        }
+    }
+
+    /// Takes back every run of a job that has no task yet.
+    pub(super) fn cancel_waiting(&mut self, now: Timestamp, name: &JobName, why: &str) {
+        let waiting: Vec<Run> = self
+            .runs_of(name)
+            .filter(|run| !run.is_active())
+            .cloned()
+            .collect();
+        for run in waiting {
+            self.record(ended(&run, now, RunResult::Cancelled(why.into()), 0));
+            self.drop_run(&run.id);
+            if run.cause == Cause::Slot && run.attempt == 0 {
+                self.advance(name, run.due);
+            }
+        }
+    }
+}

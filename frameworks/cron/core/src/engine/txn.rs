@@ -1,0 +1,167 @@
+//! What changed since the last commit: kept so that it can be written, and taken back when the store refuses.
+
+use super::Engine;
+use crate::io::{Change, Effect, Refusal};
+use crate::job::{Job, JobName};
+use crate::run::{Ended, Run, RunId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Changes that are not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Txn {
+    /// As they were before; `None`: not there.
+    jobs: BTreeMap<JobName, Option<Job>>,
+    runs: BTreeMap<RunId, Option<Run>>,
+    ended: Vec<Ended>,
+    /// What leaves when the changes are durable.
+    pub(super) released: Vec<Effect>,
+}
+
+impl Txn {
+    /// Whether there is anything to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+            && self.ended.is_empty()
+            && !self.runs.values().flatten().any(Run::is_durable)
+            && self.runs.is_empty()
+    }
+}
+
+impl Engine {
+    /// A job, to be changed. `None` if there is none.
+    pub(super) fn job_mut(&mut self, name: &JobName) -> Option<&mut Job> {
+        let job = self.jobs.get_mut(name)?;
+        self.txn
+            .jobs
+            .entry(name.clone())
+            .or_insert_with(|| Some(job.clone()));
+        Some(job)
+    }
+
+    pub(super) fn put_job(&mut self, job: Job) {
+        let name = job.spec.name.clone();
+        let before = self.jobs.get(&name).cloned();
+        self.txn.jobs.entry(name.clone()).or_insert(before);
+        self.graph.set(&name, job.parents());
+        self.jobs.insert(name.clone(), job);
+        self.index_job(&name);
+    }
+
+    pub(super) fn drop_job(&mut self, name: &JobName) {
+        let before = self.jobs.remove(name);
+        self.txn.jobs.entry(name.clone()).or_insert(before);
+        self.graph.remove(name);
+        self.index_job(name);
+    }
+
+    /// Sets a run. One that a restart would derive anyway is not written.
+    pub(super) fn put_run(&mut self, run: Run) {
+        let id = run.id.clone();
+        let before = self.runs.get(&id).cloned();
+        if run.is_durable() || before.as_ref().is_some_and(Run::is_durable) {
+            self.txn.runs.entry(id.clone()).or_insert(before);
+        }
+        self.runs_of
+            .entry(run.job.clone())
+            .or_default()
+            .insert(id.clone());
+        self.runs.insert(id.clone(), run);
+        self.index_run(&id);
+    }
+
+    pub(super) fn drop_run(&mut self, id: &RunId) -> Option<Run> {
+        let run = self.runs.remove(id)?;
+        if run.is_durable() || self.txn.runs.contains_key(id) {
+            self.txn
+                .runs
+                .entry(id.clone())
+                .or_insert_with(|| Some(run.clone()));
+        }
+        if let Some(runs) = self.runs_of.get_mut(&run.job) {
+            runs.remove(id);
+            if runs.is_empty() {
+                self.runs_of.remove(&run.job);
+            }
+        }
+        self.index_run(id);
+        Some(run)
+    }
+
+    pub(super) fn record(&mut self, ended: Ended) {
+        self.txn.ended.push(ended);
+    }
+
+    /// What is to be written.
+    pub(super) fn changes(&self) -> Vec<Change> {
+        let jobs = self.txn.jobs.keys().map(|name| match self.jobs.get(name) {
+            Some(job) => Change::Job(job.clone()),
+            None => Change::DropJob(name.clone()),
+        });
+        let runs = self.txn.runs.keys().map(|id| match self.runs.get(id) {
+            Some(run) if run.is_durable() => Change::Run(run.clone()),
+            _ => Change::DropRun(id.clone()),
+        });
+        jobs.chain(runs)
+            .chain(self.txn.ended.iter().cloned().map(Change::Ended))
+            .collect()
+    }
+
+    /// Puts everything back as it was and tells the callers. Updates are not acknowledged, so they come again;
+    /// offers that were to be used are declined.
+    pub(super) fn take_back(&mut self, txn: Txn, why: &Arc<str>, out: &mut Vec<Effect>) {
+        for (id, before) in txn.runs {
+            if let Some(now) = self.runs.remove(&id) {
+                self.unlist(&now);
+            }
+            if let Some(run) = before {
+                self.runs_of
+                    .entry(run.job.clone())
+                    .or_default()
+                    .insert(id.clone());
+                self.runs.insert(id.clone(), run);
+            }
+            self.index_run(&id);
+        }
+        for (name, before) in txn.jobs {
+            match before {
+                Some(job) => {
+                    self.graph.set(&name, job.parents());
+                    self.jobs.insert(name.clone(), job);
+                }
+                None => {
+                    self.graph.remove(&name);
+                    self.jobs.remove(&name);
+                }
+            }
+            self.index_job(&name);
+        }
+        for effect in txn.released {
+            match effect {
+                Effect::Answer(request, _) => {
+                    out.push(Effect::Answer(request, Err(Refusal::NotStored(Arc::clone(why)))));
+                }
+                Effect::Accept { offer, .. } => {
+                    out.push(Effect::Decline {
+                        offer,
+                        refuse: self.config.decline_for,
+                    });
+                }
+                // Wishes for offers and offers given back were never part of what is stored.
+                effect @ (Effect::Decline { .. } | Effect::Want(_) | Effect::Reconcile(_)) => {
+                    out.push(effect)
+                }
+                Effect::Commit(..) | Effect::Kill { .. } | Effect::Acknowledge(_) | Effect::Notify(_) => {}
+            }
+        }
+    }
+
+    fn unlist(&mut self, run: &Run) {
+        if let Some(runs) = self.runs_of.get_mut(&run.job) {
+            runs.remove(&run.id);
+            if runs.is_empty() {
+                self.runs_of.remove(&run.job);
+            }
+        }
+    }
+}

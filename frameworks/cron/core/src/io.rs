@@ -1,0 +1,263 @@
+//! What goes into the engine and what comes out of it.
+
+use crate::graph::GraphError;
+use crate::job::{Counters, Job, JobName, JobSpec};
+use crate::run::{Ended, Run, RunId};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+/// A caller who waits for an answer. Given out by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// One write to the store. Given out by the engine, counting up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitId(pub u64);
+
+/// A status update that must be acknowledged once it is settled. Given out by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AckToken(pub u64);
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The time of `deadline` has come. Early or late ones do no harm.
+    Tick,
+    /// A user's wish.
+    Call(RequestId, Call),
+    /// Subscribed with the master, on a stream that is new.
+    Connected,
+    /// The stream is gone: all offers with it.
+    Disconnected,
+    /// Resources.
+    Offers(Vec<Offer>),
+    /// An offer was taken back.
+    Rescinded(Arc<str>),
+    /// A word about a task.
+    Task(TaskEvent),
+    /// The store's word on [`Effect::Commit`].
+    Committed(CommitId, Outcome),
+}
+
+/// A user's wish.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Create or replace a job.
+    Put {
+        /// Its definition.
+        spec: Arc<JobSpec>,
+        /// Counters the request carried; those it left out are kept.
+        counters: CountersWish,
+    },
+    /// Delete a job, end its tasks, give its children other parents.
+    Delete(JobName),
+    /// Start a run now.
+    Start {
+        /// Of which job.
+        name: JobName,
+        /// Instead of the job's own.
+        arguments: Option<Arc<str>>,
+    },
+    /// Count a success, as if a run had ended well.
+    MarkSuccess(JobName),
+    /// End all runs of a job.
+    Kill(JobName),
+    /// The end of an asynchronous run.
+    Callback {
+        /// Which.
+        run: RunId,
+        /// How.
+        success: bool,
+    },
+}
+
+/// Counters that a request carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountersWish {
+    /// Runs that succeeded.
+    pub success: Option<u64>,
+    /// Runs that failed for good.
+    pub error: Option<u64>,
+    /// Of those, since the last success.
+    pub errors_since_success: Option<u64>,
+    /// `Some(None)` clears it.
+    pub last_success: Option<Option<Timestamp>>,
+    /// `Some(None)` clears it.
+    pub last_error: Option<Option<Timestamp>>,
+}
+
+impl CountersWish {
+    /// The counters with what was wished.
+    pub fn over(&self, counters: Counters) -> Counters {
+        Counters {
+            success: self.success.unwrap_or(counters.success),
+            error: self.error.unwrap_or(counters.error),
+            errors_since_success: self.errors_since_success.unwrap_or(counters.errors_since_success),
+            last_success: self.last_success.unwrap_or(counters.last_success),
+            last_error: self.last_error.unwrap_or(counters.last_error),
+        }
+    }
+}
+
+/// An offer, as far as the engine looks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Whose resources.
+    pub agent: Arc<str>,
+    /// The agent's host name.
+    pub host: Arc<str>,
+    /// Text forms of its attributes.
+    pub attributes: Vec<(Arc<str>, Arc<str>)>,
+    /// What is in it.
+    pub there: crate::job::Demand,
+}
+
+/// A word about a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskEvent {
+    /// Its id.
+    pub run: RunId,
+    /// What is said.
+    pub kind: TaskKind,
+    /// For people.
+    pub message: Arc<str>,
+    /// To be acknowledged, if so.
+    pub ack: Option<AckToken>,
+}
+
+/// What can be said of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskKind {
+    /// It is there.
+    Running,
+    /// It ended well.
+    Finished,
+    /// It ended badly, or was refused.
+    Failed,
+    /// It was killed.
+    Killed,
+    /// It or its agent is lost.
+    Lost,
+    /// It was never launched, since its offer was gone: nobody's failure.
+    NotLaunched,
+    /// Its agent cannot be reached.
+    Unreachable,
+    /// Reconciliation: nobody knows it.
+    Unknown,
+}
+
+/// How a write ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable.
+    Done,
+    /// Nothing was written.
+    Refused(Arc<str>),
+}
+
+/// One thing to be done by the shell.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Write these, all or none, and answer [`Input::Committed`].
+    Commit(CommitId, Vec<Change>),
+    /// Tell a caller.
+    Answer(RequestId, Result<Answer, Refusal>),
+    /// Launch these runs with this offer.
+    Accept {
+        /// The offer.
+        offer: Arc<str>,
+        /// Each with the definition it was matched with.
+        runs: Vec<(Run, Arc<JobSpec>)>,
+    },
+    /// Give an offer back.
+    Decline {
+        /// The offer.
+        offer: Arc<str>,
+        /// And keep it away for so long.
+        refuse: SignedDuration,
+    },
+    /// Whether offers are wanted from now on.
+    Want(bool),
+    /// Kill a task, until it is dead.
+    Kill {
+        /// Which.
+        run: RunId,
+        /// Where.
+        agent: Arc<str>,
+    },
+    /// Ask the master about these tasks.
+    Reconcile(Vec<(RunId, Arc<str>)>),
+    /// An update is settled.
+    Acknowledge(AckToken),
+    /// Tell the owners.
+    Notify(Notice),
+}
+
+/// A change of what is stored.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A job as it now is.
+    Job(Job),
+    /// A job is gone.
+    DropJob(JobName),
+    /// A run as it now is.
+    Run(Run),
+    /// A run is over or was not worth keeping.
+    DropRun(RunId),
+    /// What became of an attempt or a slot.
+    Ended(Ended),
+}
+
+/// Three occasions only, as Chronos has them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Attempts are exhausted.
+    Failed {
+        /// Of which job.
+        job: JobName,
+        /// How many retries there were.
+        retries: u32,
+        /// The last attempt.
+        run: RunId,
+        /// What was said.
+        message: Arc<str>,
+    },
+    /// A job was disabled by the engine.
+    Disabled(JobName),
+    /// A job was deleted.
+    Deleted(JobName),
+}
+
+/// What a caller is told when it went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// Whether anything was changed.
+    Marked(bool),
+}
+
+/// What a caller is told when it did not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such job.
+    #[error("the job '{0}' was not found")]
+    NotFound(JobName),
+    /// No such run.
+    #[error("the task '{0}' was not found")]
+    RunNotFound(RunId),
+    /// The parents.
+    #[error("{0}")]
+    Graph(#[from] GraphError),
+    /// A disabled job cannot be started.
+    #[error("the job '{0}' is disabled")]
+    Disabled(JobName),
+    /// Too many wait already.
+    #[error("{0} runs of the job started by hand are waiting already")]
+    TooManyWaiting(usize),
+    /// The store.
+    #[error("nothing was changed: {0}")]
+    NotStored(Arc<str>),
+}

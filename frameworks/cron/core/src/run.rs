@@ -1,0 +1,233 @@
+//! One run of a job, from the moment it is due to its end, over all its attempts.
+//!
+//! | state | durable | what ends it |
+//! |---|---|---|
+//! | waiting | only if nothing else tells that it is due (started by hand) | an offer, its epsilon, a kill, a newer slot |
+//! | retrying | yes | its time, a newer slot, a kill, an edit |
+//! | launched | yes, before the launch leaves | the first word about the task |
+//! | running | yes | the task's end, or the callback of an asynchronous job |
+
+use crate::job::JobName;
+use jiff::{SignedDuration, Timestamp};
+use std::fmt;
+use std::sync::Arc;
+
+/// The task id of one attempt: `ct:<due in ms>:<attempt>:<job>:<arguments>`. Clients read it out of Mesos's state.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Arc<str>);
+
+/// Longest part of the arguments that goes into the id; the rest would make it too long for a task id.
+const ARGUMENT_BYTES_MAX: usize = 20;
+
+impl RunId {
+    /// The id of an attempt. Of the arguments only what is allowed in a task id is kept, and not much of it.
+    pub fn new(due: Timestamp, attempt: u32, job: &JobName, arguments: &str) -> RunId {
+        let arguments: String = arguments
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || " _.-=,".contains(*c))
+            .take(ARGUMENT_BYTES_MAX)
+            .collect();
+        RunId(format!("ct:{}:{attempt}:{job}:{arguments}", due.as_millisecond()).into())
+    }
+
+    /// An id as somebody else wrote it.
+    pub fn written(text: &str) -> RunId {
+        RunId(Arc::from(text))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// Why a run exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A slot of its schedule.
+    Slot,
+    /// All parents succeeded.
+    Parents,
+    /// Somebody asked for it.
+    Manual,
+}
+
+/// Where a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// For an offer, or for an earlier run to end.
+    Waiting {
+        /// What it waits for, for whoever asks.
+        why: Why,
+    },
+    /// For its next attempt.
+    Retrying {
+        /// When.
+        at: Timestamp,
+    },
+    /// Recorded; the launch may or may not have reached the master.
+    Launched {
+        /// Where to.
+        place: Place,
+    },
+    /// The agent said so.
+    Running {
+        /// Where.
+        place: Place,
+        /// Since when.
+        since: Timestamp,
+        /// When its agent was last heard to be out of reach.
+        unreachable: Option<Timestamp>,
+        /// The task of an asynchronous job ended well; the callback is awaited.
+        called_back: bool,
+    },
+}
+
+/// What a waiting run waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Why {
+    /// No offer was there.
+    NoOffer,
+    /// None fitted.
+    NoFit {
+        /// What the best of them lacked.
+        lacks: Arc<str>,
+    },
+    /// An earlier run of the job goes on.
+    Overlap(RunId),
+}
+
+/// The machine a run is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its agent.
+    pub agent: Arc<str>,
+    /// Its name.
+    pub host: Arc<str>,
+    /// When the launch was recorded.
+    pub at: Timestamp,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Of the present attempt.
+    pub id: RunId,
+    /// Of which job.
+    pub job: JobName,
+    /// Of which life of that name.
+    pub generation: u64,
+    /// Nominal time: the slot, or when it was asked for.
+    pub due: Timestamp,
+    /// From 0.
+    pub attempt: u32,
+    /// Why it exists.
+    pub cause: Cause,
+    /// Replace the job's arguments, if given with the start by hand.
+    pub arguments: Option<Arc<str>>,
+    /// Where it is.
+    pub state: State,
+    /// Somebody asked for its end.
+    pub kill_wanted: bool,
+}
+
+impl Run {
+    /// Whether a task of it may exist.
+    pub fn is_active(&self) -> bool {
+        self.place().is_some()
+    }
+
+    /// Where its task is, if there may be one.
+    pub fn place(&self) -> Option<&Place> {
+        match &self.state {
+            State::Waiting { .. } | State::Retrying { .. } => None,
+            State::Launched { place } | State::Running { place, .. } => Some(place),
+        }
+    }
+
+    /// Whether a restart would not know it from anything else.
+    pub fn is_durable(&self) -> bool {
+        match &self.state {
+            State::Waiting { .. } => self.cause == Cause::Manual,
+            State::Retrying { .. } | State::Launched { .. } | State::Running { .. } => true,
+        }
+    }
+
+    /// The latest moment it may start, given its job's epsilon. Runs asked for by hand have none.
+    pub fn latest_start(&self, epsilon: Option<SignedDuration>) -> Option<Timestamp> {
+        match (self.cause, epsilon) {
+            (Cause::Slot, Some(epsilon)) => Some(self.due.checked_add(epsilon).unwrap_or(Timestamp::MAX)),
+            (Cause::Slot | Cause::Parents | Cause::Manual, _) => None,
+        }
+    }
+}
+
+/// How an attempt, or a slot without one, ended: what the history keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Of which job.
+    pub job: JobName,
+    /// The attempt's task id; for slots without a run, what it would have been.
+    pub id: RunId,
+    /// Nominal time.
+    pub due: Timestamp,
+    /// From 0.
+    pub attempt: u32,
+    /// Why there was a run.
+    pub cause: Cause,
+    /// Where it ran.
+    pub place: Option<Place>,
+    /// When it started, by the agent's word.
+    pub started: Option<Timestamp>,
+    /// When it was over.
+    pub ended: Timestamp,
+    /// How.
+    pub result: RunResult,
+    /// How many further slots this stands for (superseded ones share an entry).
+    pub slots: u64,
+}
+
+/// The kinds of end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunResult {
+    /// It succeeded.
+    Success,
+    /// It failed, and why.
+    Failed(Arc<str>),
+    /// Its agent is lost, and what was said.
+    Lost(Arc<str>),
+    /// Somebody ended it.
+    Killed,
+    /// It was not started in time, and why.
+    Missed(Arc<str>),
+    /// A later slot ran instead.
+    Superseded,
+    /// It was taken back before it started, and why.
+    Cancelled(Arc<str>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_task_id_names_slot_attempt_and_job_and_never_grows_beyond_a_task_id() {
+        let due = Timestamp::from_millisecond(1_700_000_000_000).unwrap_or_default();
+        let id = RunId::new(due, 2, &JobName::recorded("backup"), "a b;c/d");
+        assert_eq!(id.as_str(), "ct:1700000000000:2:backup:a bcd");
+        let long = RunId::new(due, 2, &JobName::recorded(&"x".repeat(200)), &"y".repeat(10_000));
+        assert!(long.as_str().len() <= 255);
+    }
+}

@@ -186,8 +186,8 @@ fn lacks(spec: &JobSpec, shelves: &[Shelf]) -> String {
         return "no agent that is offered satisfies the constraints".to_owned();
     }
     let largest = |of: fn(&Demand) -> f64| allowed.iter().map(|there| of(there)).fold(0.0, f64::max);
-    let kinds: [(&str, fn(&Demand) -> f64); 3] =
-        [("cpus", |d| d.cpus), ("mem", |d| d.mem), ("disk", |d| d.disk)];
+    type Kind = (&'static str, fn(&Demand) -> f64);
+    let kinds: [Kind; 3] = [("cpus", |d| d.cpus), ("mem", |d| d.mem), ("disk", |d| d.disk)];
     let short: Vec<String> = kinds
         .iter()
         .filter(|(_, of)| of(&spec.demand) > largest(*of))

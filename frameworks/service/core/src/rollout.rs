@@ -1,0 +1,174 @@
+//! How many instances to start and which to end, for one app, right now.
+//!
+//! Level-triggered: it looks at what is there and at what shall be, and takes no hint of what happened. Called again and
+//! again it leads an app to its target, through any failure, without falling below the minimum of serving instances or
+//! rising above the maximum of all of them by its own doing.
+
+use crate::app::{AppSpec, KillSelection};
+use crate::instance::{Condition, Goal, Instance, InstanceId};
+
+/// Whether instances of an older configuration are to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A deployment is under way: yes, as the upgrade strategy allows.
+    Deploying,
+    /// None is: only the number is kept.
+    Keeping,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// New instances to schedule.
+    pub start: usize,
+    /// Instances to end.
+    pub end: Vec<InstanceId>,
+    /// Everything is as it shall be.
+    pub done: bool,
+}
+
+/// The bounds of an app while it is updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// At least so many serve.
+    pub serving_min: usize,
+    /// At most so many exist.
+    pub all_max: usize,
+}
+
+impl Bounds {
+    /// Of a target. If they leave no room at all, one more may exist: otherwise nothing could ever be replaced.
+    pub fn of(spec: &AppSpec) -> Bounds {
+        let target = spec.instances as usize;
+        let part = |factor: f64| factor.clamp(0.0, 1.0) * target as f64;
+        let serving_min = part(spec.upgrade.minimum_health).ceil() as usize;
+        let over = part(spec.upgrade.maximum_over).floor() as usize;
+        match over {
+            0 if serving_min >= target => Bounds {
+                serving_min,
+                all_max: target + 1,
+            },
+            over => Bounds {
+                serving_min,
+                all_max: target + over,
+            },
+        }
+    }
+}
+
+/// Decides. `inactive` tells which instances are given up because their agent is out of reach.
+pub fn decide(
+    spec: &AppSpec,
+    mode: Mode,
+    instances: &[&Instance],
+    inactive: impl Fn(&Instance) -> bool,
+) -> Decision {
+    let counted: Vec<&Instance> = instances
+        .iter()
+        .filter(|i| i.counts(inactive(i)))
+        .copied()
+        .collect();
+    let (new, old): (Vec<&Instance>, Vec<&Instance>) = counted
+        .iter()
+        .partition(|instance| instance.config_version == spec.config_version);
+    match mode {
+        Mode::Keeping => keep(spec, &new, &old),
+        Mode::Deploying => {
+            let ending = instances
+                .iter()
+                .filter(|i| i.goal == Goal::Decommissioned)
+                .count();
+            deploy(spec, &new, &old, ending)
+        }
+    }
+}
+
+fn keep(spec: &AppSpec, new: &[&Instance], old: &[&Instance]) -> Decision {
+    let target = spec.instances as usize;
+    let have = new.len() + old.len();
+    let mut end = victims(spec, old, have.saturating_sub(target));
+    let more = have.saturating_sub(target) - end.len();
+    end.extend(victims(spec, new, more));
+    let done = have == target && end.is_empty();
+    Decision {
+        start: target.saturating_sub(have),
+        end,
+        done,
+    }
+}
+
+fn deploy(spec: &AppSpec, new: &[&Instance], old: &[&Instance], ending: usize) -> Decision {
+    let target = spec.instances as usize;
+    let bounds = Bounds::of(spec);
+    let serves =
+        |instance: &&&Instance| instance.is_serving(spec.has_health_checks, spec.has_readiness_checks);
+    let serving_new = new.iter().filter(serves).count();
+    let missing = target.saturating_sub(new.len());
+    let room = match old.is_empty() {
+        // Nothing is replaced any more: what still ends does not hold up what is missing.
+        true => missing,
+        false => bounds.all_max.saturating_sub(new.len() + old.len() + ending),
+    };
+    let mut end = victims(spec, new, new.len().saturating_sub(target));
+    end.extend(replaced(spec, old, serving_new, bounds));
+    let done =
+        new.len() == target && serving_new == target && old.is_empty() && ending == 0 && end.is_empty();
+    Decision {
+        start: missing.min(room),
+        end,
+        done,
+    }
+}
+
+/// Old instances that may go now: all that surely do not serve, and of those that do, as many as serve beyond the
+/// minimum. One whose health is not known is neither counted as serving nor ended as failing.
+fn replaced(spec: &AppSpec, old: &[&Instance], serving_new: usize, bounds: Bounds) -> Vec<InstanceId> {
+    // An old instance is judged by its health alone: readiness was asked of it when it was new.
+    let serves = |instance: &Instance| instance.is_serving(spec.has_health_checks, false);
+    let fails = |instance: &Instance| {
+        instance.condition != Condition::Running
+            || (spec.has_health_checks && instance.healthy == Some(false))
+    };
+    let failing: Vec<&Instance> = old.iter().filter(|i| fails(i)).copied().collect();
+    let serving: Vec<&Instance> = old.iter().filter(|i| serves(i)).copied().collect();
+    let spare = (serving.len() + serving_new).saturating_sub(bounds.serving_min);
+    let mut end = victims(spec, &failing, failing.len());
+    end.extend(victims(spec, &serving, spare));
+    if spec.instances == 0 {
+        end = old.iter().map(|instance| instance.id.clone()).collect();
+    }
+    end
+}
+
+/// The first `count` to go: those that are furthest from running, then by the app's selection.
+fn victims(spec: &AppSpec, among: &[&Instance], count: usize) -> Vec<InstanceId> {
+    let mut order: Vec<&Instance> = among.to_vec();
+    order.sort_by_key(|instance| {
+        let age = instance.since.running.unwrap_or(instance.since.scheduled).0;
+        let by_age = match spec.kill_selection {
+            KillSelection::YoungestFirst => i128::from(age).wrapping_neg(),
+            KillSelection::OldestFirst => i128::from(age),
+        };
+        (rank(instance.condition), by_age, instance.id.clone())
+    });
+    order
+        .into_iter()
+        .take(count)
+        .map(|instance| instance.id.clone())
+        .collect()
+}
+
+fn rank(condition: Condition) -> u8 {
+    match condition {
+        Condition::Scheduled => 0,
+        Condition::Unreachable => 1,
+        Condition::Provisioned => 2,
+        Condition::Staging => 3,
+        Condition::Starting => 4,
+        Condition::Killing => 5,
+        Condition::Running => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::app::{AppId, Backoff, Demand, UnreachableStrategy, UpgradeStrategy, Version};
+use crate::instance::Since;
+use meseta_types::Wall;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn spec(instances: u32, minimum_health: f64, maximum_over: f64, health: bool) -> AppSpec {
+    AppSpec {
+        id: AppId::recorded("/a"),
+        version: Version(2),
+        config_version: Version(2),
+        instances,
+        demand: Demand::default(),
+        ports: Vec::new(),
+        accepted_roles: BTreeSet::new(),
+        has_health_checks: health,
+        has_readiness_checks: false,
+        upgrade: UpgradeStrategy {
+            minimum_health,
+            maximum_over,
+        },
+        backoff: Backoff {
+            first: Duration::from_secs(1),
+            factor: 1.15,
+            max: Duration::from_secs(300),
+        },
+        kill_selection: KillSelection::YoungestFirst,
+        unreachable: UnreachableStrategy::Disabled,
+        dependencies: BTreeSet::new(),
+        wire: Arc::from(*b"{}"),
+    }
+}
+
+fn instance(n: u32, config: i64, condition: Condition, healthy: Option<bool>) -> Instance {
+    Instance {
+        id: InstanceId::recorded(&format!("a.instance-{n:04}")),
+        app: AppId::recorded("/a"),
+        version: Version(config),
+        config_version: Version(config),
+        incarnation: 1,
+        goal: Goal::Running,
+        condition,
+        place: None,
+        since: Since {
+            scheduled: Wall(i64::from(n)),
+            ..Since::default()
+        },
+        healthy,
+        ready: false,
+        kill_sent: None,
+    }
+}
+
+fn running(count: u32, config: i64) -> Vec<Instance> {
+    (0..count)
+        .map(|n| instance(n + 1000 * config as u32, config, Condition::Running, Some(true)))
+        .collect()
+}
+
+fn decide_on(spec: &AppSpec, mode: Mode, instances: &[Instance]) -> Decision {
+    decide(spec, mode, &instances.iter().collect::<Vec<_>>(), |_| false)
+}
+
+/// Carries decisions out, with each start becoming healthy one round later and each end taking one round, and returns
+/// the least number that served and the greatest that existed.
+fn roll(spec: &AppSpec, mut instances: Vec<Instance>) -> (usize, usize) {
+    let (mut least, mut most) = (usize::MAX, 0);
+    let mut next = 5_000;
+    for _ in 0..1_000 {
+        let decision = decide_on(spec, Mode::Deploying, &instances);
+        if decision.done {
+            assert_eq!(instances.len(), spec.instances as usize);
+            return (least, most);
+        }
+        instances.retain(|instance| instance.goal == Goal::Running);
+        for instance in &mut instances {
+            instance.condition = Condition::Running;
+            instance.healthy = Some(true);
+            if decision.end.contains(&instance.id) {
+                instance.goal = Goal::Decommissioned;
+            }
+        }
+        for _ in 0..decision.start {
+            next += 1;
+            instances.push(instance(next, 2, Condition::Scheduled, None));
+        }
+        let serving = instances
+            .iter()
+            .filter(|i| i.is_serving(spec.has_health_checks, false))
+            .count();
+        least = least.min(serving);
+        most = most.max(instances.len());
+    }
+    panic!("it never ends: {instances:?}");
+}
+
+#[test]
+fn with_room_for_all_new_ones_they_start_before_an_old_one_ends() {
+    let first = decide_on(&spec(3, 1.0, 1.0, true), Mode::Deploying, &running(3, 1));
+    assert_eq!((first.start, first.end.len()), (3, 0));
+    assert_eq!(roll(&spec(3, 1.0, 1.0, true), running(3, 1)), (3, 6));
+}
+
+#[test]
+fn half_the_capacity_may_go_first_and_never_more() {
+    let first = decide_on(&spec(4, 0.5, 0.0, true), Mode::Deploying, &running(4, 1));
+    assert_eq!((first.start, first.end.len()), (0, 2));
+    assert_eq!(roll(&spec(4, 0.5, 0.0, true), running(4, 1)), (2, 4));
+}
+
+#[test]
+fn bounds_without_any_room_get_one_more() {
+    assert_eq!(roll(&spec(2, 1.0, 0.0, true), running(2, 1)), (2, 3));
+}
+
+#[test]
+fn a_new_version_that_never_gets_healthy_leaves_the_old_minimum_alone() {
+    let spec = spec(4, 0.5, 0.5, true);
+    let mut instances = running(2, 1);
+    instances.extend((0..4).map(|n| instance(n, 2, Condition::Running, Some(false))));
+    let decision = decide_on(&spec, Mode::Deploying, &instances);
+    assert_eq!((decision.start, decision.end.len(), decision.done), (0, 0, false));
+}
+
+#[test]
+fn old_ones_that_fail_go_at_once_and_those_of_unknown_health_do_not() {
+    let spec = spec(3, 1.0, 0.0, true);
+    let old = [
+        instance(1, 1, Condition::Running, Some(false)),
+        instance(2, 1, Condition::Running, None),
+        instance(3, 1, Condition::Staging, None),
+    ];
+    let decision = decide_on(&spec, Mode::Deploying, &old);
+    let ended: Vec<&str> = decision.end.iter().map(InstanceId::as_str).collect();
+    assert_eq!(ended, ["a.instance-0003", "a.instance-0001"]);
+}
+
+#[test]
+fn scaling_down_ends_the_youngest_that_run_last() {
+    let mut instances = running(3, 2);
+    instances.push(instance(9, 2, Condition::Staging, None));
+    let decision = decide_on(&spec(2, 1.0, 1.0, true), Mode::Keeping, &instances);
+    let ended: Vec<&str> = decision.end.iter().map(InstanceId::as_str).collect();
+    assert_eq!(ended, ["a.instance-0009", "a.instance-2002"]);
+    let oldest = AppSpec {
+        kill_selection: KillSelection::OldestFirst,
+        ..spec(2, 1.0, 1.0, true)
+    };
+    let decision = decide_on(&oldest, Mode::Keeping, &running(3, 2));
+    assert_eq!(decision.end[0].as_str(), "a.instance-2000");
+}
+
+#[test]
+fn without_a_deployment_old_ones_count_and_only_the_number_is_kept() {
+    let decision = decide_on(&spec(3, 1.0, 1.0, true), Mode::Keeping, &running(2, 1));
+    assert_eq!((decision.start, decision.end.len()), (1, 0));
+}
+
+#[test]
+fn an_instance_given_up_as_unreachable_is_replaced() {
+    let instances = running(2, 2);
+    let refs: Vec<&Instance> = instances.iter().collect();
+    let decision = decide(&spec(2, 1.0, 1.0, true), Mode::Keeping, &refs, |i| {
+        i.id == instances[0].id
+    });
+    assert_eq!(decision.start, 1);
+}
+
+proptest! {
+    /// Whatever the strategy and the sizes: the bounds are kept, it ends, and then nothing more is to be done.
+    #[test]
+    fn updates_keep_their_bounds_and_end(
+        before in 0u32..12, target in 0u32..12, health in 0.0f64..=1.0, over in 0.0f64..=1.0, checks in any::<bool>(),
+    ) {
+        let spec = spec(target, health, over, checks);
+        let bounds = Bounds::of(&spec);
+        let (least, most) = roll(&spec, running(before, 1));
+        let had = before as usize;
+        if least != usize::MAX {
+            prop_assert!(least >= bounds.serving_min.min(had), "{least} served, {bounds:?}");
+            prop_assert!(most <= bounds.all_max.max(had), "{most} existed, {bounds:?}");
+        }
+        let done = decide_on(&spec, Mode::Deploying, &running(target, 2));
+        prop_assert_eq!(done, Decision { start: 0, end: Vec::new(), done: true });
+    }
+}

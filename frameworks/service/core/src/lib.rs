@@ -13,3 +13,6 @@ pub mod backoff;
 pub mod plan;
 
 pub mod rollout;
+pub mod matcher;
+
+pub mod io;

@@ -220,17 +220,45 @@ pub enum Change {
     /// Definitions that are not needed any more.
     DropSpec(AppId, Version),
     /// Which definition of an app is the one that counts.
-    Head(AppId, Version),
+    Head {
+        /// Of which app.
+        app: AppId,
+        /// Which.
+        version: Version,
+        /// The app is deleted and only waits for its instances to end.
+        leaving: bool,
+    },
     /// An app is gone.
     DropHead(AppId),
     /// An instance as it now is.
     Instance(Instance),
     /// An instance is gone.
     DropInstance(InstanceId),
+    /// How a task of an app ended badly, the last time one did.
+    Failure(Failure),
     /// A deployment as it now is.
     Deployment(Arc<Deployment>),
     /// A deployment is over.
     DropDeployment(DeploymentId),
+}
+
+/// How a task of an app ended badly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// Of which app.
+    pub app: AppId,
+    /// Of which definition.
+    pub version: Version,
+    /// Which task.
+    pub task: String,
+    /// The wire's name of its state.
+    pub state: Arc<str>,
+    /// What was said.
+    pub message: Arc<str>,
+    /// Where it was.
+    pub place: Option<crate::instance::Place>,
+    /// When.
+    pub at: meseta_types::Wall,
 }
 
 /// A deployment under way.
@@ -323,7 +351,9 @@ pub enum Refusal {
     #[error("Application {0} not found in tasks queue.")]
     NotInQueue(AppId),
     /// Deployments are in the way.
-    #[error("App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'.")]
+    #[error(
+        "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
+    )]
     Locked(Vec<DeploymentId>),
     /// The app was changed since the caller read it.
     #[error("App '{0}' was changed meanwhile")]
@@ -332,12 +362,11 @@ pub enum Refusal {
     #[error("{0}")]
     Cycle(#[from] Cycle),
     /// Too many.
-    #[error("Max number ({0}) of running deployments is achieved. Wait for existing deployments to complete or cancel one.")]
+    #[error(
+        "Max number ({0}) of running deployments is achieved. Wait for existing deployments to complete or cancel one."
+    )]
     TooManyDeployments(usize),
     /// The store.
     #[error("nothing was changed: {0}")]
     NotStored(Arc<str>),
 }
-
-
-

@@ -12,7 +12,9 @@ pub mod backoff;
 
 pub mod plan;
 
-pub mod rollout;
 pub mod matcher;
+pub mod rollout;
 
 pub mod io;
+
+pub mod engine;

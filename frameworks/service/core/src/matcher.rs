@@ -95,19 +95,52 @@ pub fn take(spec: &AppSpec, offer: &mut Offer, draw: impl FnMut(u64) -> u64) -> 
         return Err(Reject::UnfulfilledRole);
     }
     let kinds: [(Kind, Reject); 4] = [
-        (Kind { get: |d| d.cpus, set: |d| &mut d.cpus }, Reject::InsufficientCpus),
-        (Kind { get: |d| d.mem, set: |d| &mut d.mem }, Reject::InsufficientMemory),
-        (Kind { get: |d| d.disk, set: |d| &mut d.disk }, Reject::InsufficientDisk),
-        (Kind { get: |d| d.gpus, set: |d| &mut d.gpus }, Reject::InsufficientGpus),
+        (
+            Kind {
+                get: |d| d.cpus,
+                set: |d| &mut d.cpus,
+            },
+            Reject::InsufficientCpus,
+        ),
+        (
+            Kind {
+                get: |d| d.mem,
+                set: |d| &mut d.mem,
+            },
+            Reject::InsufficientMemory,
+        ),
+        (
+            Kind {
+                get: |d| d.disk,
+                set: |d| &mut d.disk,
+            },
+            Reject::InsufficientDisk,
+        ),
+        (
+            Kind {
+                get: |d| d.gpus,
+                set: |d| &mut d.gpus,
+            },
+            Reject::InsufficientGpus,
+        ),
     ];
     for (kind, reject) in &kinds {
-        let there: f64 = offer.pools.iter().filter(|pool| usable(pool)).map(|pool| (kind.get)(&pool.there)).sum();
+        let there: f64 = offer
+            .pools
+            .iter()
+            .filter(|pool| usable(pool))
+            .map(|pool| (kind.get)(&pool.there))
+            .sum();
         if (kind.get)(&spec.demand) > there + SLACK {
             return Err(*reject);
         }
     }
-    let ports = choose(spec, offer.pools.iter().filter(|pool| usable(pool)), draw).ok_or(Reject::InsufficientPorts)?;
-    let mut taken = Taken { parts: Vec::new(), ports };
+    let ports = choose(spec, offer.pools.iter().filter(|pool| usable(pool)), draw)
+        .ok_or(Reject::InsufficientPorts)?;
+    let mut taken = Taken {
+        parts: Vec::new(),
+        ports,
+    };
     let mut left = spec.demand;
     for pool in offer.pools.iter_mut().filter(|pool| usable(pool)) {
         let mut part = Demand::default();
@@ -117,7 +150,12 @@ pub fn take(spec: &AppSpec, offer: &mut Offer, draw: impl FnMut(u64) -> u64) -> 
             *(kind.set)(&mut pool.there) -= amount;
             *(kind.set)(&mut left) -= amount;
         }
-        let ports: Vec<u16> = taken.ports.iter().copied().filter(|port| remove(&mut pool.ports, *port)).collect();
+        let ports: Vec<u16> = taken
+            .ports
+            .iter()
+            .copied()
+            .filter(|port| remove(&mut pool.ports, *port))
+            .collect();
         if part != Demand::default() || !ports.is_empty() {
             taken.parts.push((Arc::clone(&pool.role), part, ports));
         }
@@ -172,7 +210,9 @@ fn nth(ranges: &[(u16, u16)], mut n: u64) -> Option<u16> {
 
 /// Takes a port out of the ranges; whether it was there.
 fn remove(ranges: &mut Vec<(u16, u16)>, port: u16) -> bool {
-    let Some(at) = ranges.iter().position(|(from, to)| (*from..=*to).contains(&port)) else { return false };
+    let Some(at) = ranges.iter().position(|(from, to)| (*from..=*to).contains(&port)) else {
+        return false;
+    };
     let (from, to) = ranges.remove(at);
     if port < to {
         ranges.insert(at, (port + 1, to));
@@ -213,7 +253,8 @@ impl Tried {
                 self.unused += 1;
                 *self.rejects.entry(reject).or_insert(0) += 1;
                 self.last_unused = Some(now);
-                self.last_offers.retain(|(other, _, _)| other.agent != offer.agent);
+                self.last_offers
+                    .retain(|(other, _, _)| other.agent != offer.agent);
                 self.last_offers.insert(0, (offer.clone(), reject, now));
                 self.last_offers.truncate(LAST_OFFERS_MAX);
             }
@@ -241,8 +282,15 @@ mod tests {
             accepted_roles: BTreeSet::new(),
             has_health_checks: false,
             has_readiness_checks: false,
-            upgrade: UpgradeStrategy { minimum_health: 1.0, maximum_over: 1.0 },
-            backoff: Backoff { first: Duration::from_secs(1), factor: 1.15, max: Duration::from_secs(300) },
+            upgrade: UpgradeStrategy {
+                minimum_health: 1.0,
+                maximum_over: 1.0,
+            },
+            backoff: Backoff {
+                first: Duration::from_secs(1),
+                factor: 1.15,
+                max: Duration::from_secs(300),
+            },
             kill_selection: KillSelection::YoungestFirst,
             unreachable: UnreachableStrategy::Disabled,
             dependencies: BTreeSet::new(),
@@ -251,14 +299,33 @@ mod tests {
     }
 
     fn pool(role: &str, cpus: f64, ports: &[(u16, u16)]) -> Pool {
-        Pool { role: role.into(), there: Demand { cpus, mem: 1000.0, disk: 0.0, gpus: 0.0 }, ports: ports.to_vec() }
+        Pool {
+            role: role.into(),
+            there: Demand {
+                cpus,
+                mem: 1000.0,
+                disk: 0.0,
+                gpus: 0.0,
+            },
+            ports: ports.to_vec(),
+        }
     }
 
     fn offer(pools: Vec<Pool>) -> Offer {
-        Offer { id: "o".into(), agent: "a".into(), host: "h".into(), pools }
+        Offer {
+            id: "o".into(),
+            agent: "a".into(),
+            host: "h".into(),
+            pools,
+        }
     }
 
-    const SMALL: Demand = Demand { cpus: 1.5, mem: 10.0, disk: 0.0, gpus: 0.0 };
+    const SMALL: Demand = Demand {
+        cpus: 1.5,
+        mem: 10.0,
+        disk: 0.0,
+        gpus: 0.0,
+    };
 
     #[test]
     fn reserved_resources_are_used_first_and_the_rest_is_unreserved() {
@@ -266,7 +333,17 @@ mod tests {
         let taken = take(&spec(SMALL, vec![HostPort::Any]), &mut offer, |_| 1).unwrap();
         assert_eq!(taken.ports, [31001]);
         assert_eq!(taken.parts[0].1.cpus, 1.0);
-        assert_eq!(taken.parts[1], ("*".into(), Demand { cpus: 0.5, ..Demand::default() }, vec![31001]));
+        assert_eq!(
+            taken.parts[1],
+            (
+                "*".into(),
+                Demand {
+                    cpus: 0.5,
+                    ..Demand::default()
+                },
+                vec![31001]
+            )
+        );
         assert_eq!(offer.pools[1].ports, [(31000, 31000), (31002, 31002)]);
     }
 
@@ -274,14 +351,36 @@ mod tests {
     fn the_first_thing_that_is_missing_is_named_and_nothing_is_taken() {
         let whole = offer(vec![pool("*", 2.0, &[(31000, 31000)])]);
         let cases = [
-            (spec(Demand { cpus: 3.0, mem: 9999.0, ..SMALL }, vec![]), Reject::InsufficientCpus),
-            (spec(Demand { mem: 9999.0, ..SMALL }, vec![]), Reject::InsufficientMemory),
-            (spec(Demand { disk: 1.0, ..SMALL }, vec![]), Reject::InsufficientDisk),
-            (spec(Demand { gpus: 1.0, ..SMALL }, vec![]), Reject::InsufficientGpus),
+            (
+                spec(
+                    Demand {
+                        cpus: 3.0,
+                        mem: 9999.0,
+                        ..SMALL
+                    },
+                    vec![],
+                ),
+                Reject::InsufficientCpus,
+            ),
+            (
+                spec(Demand { mem: 9999.0, ..SMALL }, vec![]),
+                Reject::InsufficientMemory,
+            ),
+            (
+                spec(Demand { disk: 1.0, ..SMALL }, vec![]),
+                Reject::InsufficientDisk,
+            ),
+            (
+                spec(Demand { gpus: 1.0, ..SMALL }, vec![]),
+                Reject::InsufficientGpus,
+            ),
             (spec(SMALL, vec![HostPort::Any; 2]), Reject::InsufficientPorts),
             (spec(SMALL, vec![HostPort::Fixed(80)]), Reject::InsufficientPorts),
             (
-                AppSpec { accepted_roles: BTreeSet::from(["web".into()]), ..spec(SMALL, vec![]) },
+                AppSpec {
+                    accepted_roles: BTreeSet::from(["web".into()]),
+                    ..spec(SMALL, vec![])
+                },
                 Reject::UnfulfilledRole,
             ),
         ];

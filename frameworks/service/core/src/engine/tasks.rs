@@ -1,0 +1,243 @@
+//! What is said of tasks moves instances.
+
+use super::Engine;
+use crate::instance::{Condition, Goal, Instance, InstanceId, Since};
+use crate::io::{Effect, Event, Failure, TaskEvent, TaskKind};
+use crate::rollout::Mode;
+use meseta_types::Wall;
+use std::sync::Arc;
+
+impl Engine {
+    /// A new stream: every instance that may have a task is asked about, and kills are told again.
+    pub(super) fn connect(&mut self) {
+        self.connected = true;
+        self.wanted = None;
+        self.offers.clear();
+        let tasks = self.instances.values().filter_map(|instance| {
+            let place = instance.place.as_ref()?;
+            Some((instance.task_id(), Arc::clone(&place.agent)))
+        });
+        let tasks: Vec<(String, Arc<str>)> = tasks.collect();
+        if !tasks.is_empty() {
+            self.txn.released.push(Effect::Reconcile(tasks));
+        }
+        let ending = self.instances.values().filter(|i| i.condition.has_task());
+        let ending = ending.filter(|i| i.goal == Goal::Decommissioned || i.kill_sent.is_some());
+        self.to_kill = ending.map(|instance| instance.id.clone()).collect();
+        self.killing.clear();
+    }
+
+    pub(super) fn task(&mut self, now: Wall, event: TaskEvent) {
+        let ack = event.ack;
+        if let Some((id, incarnation)) = InstanceId::of_task(&event.task) {
+            let known = self
+                .instances
+                .get(&id)
+                .filter(|i| i.incarnation == incarnation && i.condition.has_task());
+            match known.cloned() {
+                Some(instance) => self.task_of(now, instance, event),
+                None => self.stray(&event),
+            }
+        }
+        // What is not ours, or over already, is settled by saying so.
+        if let Some(ack) = ack {
+            self.txn.released.push(Effect::Acknowledge(ack));
+        }
+    }
+
+    /// A task of an instance that was given up, or of an earlier launch, that still lives: it must not.
+    fn stray(&mut self, event: &TaskEvent) {
+        let lives = matches!(
+            event.kind,
+            TaskKind::Staging | TaskKind::Starting | TaskKind::Running
+        );
+        if let Some(agent) = event.agent.as_ref().filter(|_| lives) {
+            self.txn.released.push(Effect::Kill {
+                task: event.task.to_string(),
+                agent: Arc::clone(agent),
+            });
+        }
+    }
+
+    fn task_of(&mut self, now: Wall, instance: Instance, event: TaskEvent) {
+        let told = Event::Status {
+            event: event.clone(),
+            instance: instance.clone(),
+        };
+        match event.kind {
+            TaskKind::Staging => self.moves(now, instance, Condition::Staging, "Staging", &event),
+            TaskKind::Starting => self.moves(now, instance, Condition::Starting, "Starting", &event),
+            TaskKind::Running => self.moves(now, instance, Condition::Running, "Running", &event),
+            TaskKind::Killing => self.moves(now, instance, Condition::Killing, "Killing", &event),
+            TaskKind::Unreachable => self.moves(now, instance, Condition::Unreachable, "Unreachable", &event),
+            TaskKind::Killed => self.over(now, instance, &event, false),
+            TaskKind::NotLaunched => self.over(now, instance, &event, false),
+            TaskKind::Ended => self.over(now, instance, &event, true),
+            TaskKind::Unknown => {
+                // Never heard of since its launch: it never was. Otherwise it is lost.
+                let failed = instance.condition != Condition::Provisioned;
+                self.over(now, instance, &event, failed);
+            }
+        }
+        self.txn.released.push(Effect::Event(told));
+    }
+
+    fn moves(
+        &mut self,
+        now: Wall,
+        before: Instance,
+        condition: Condition,
+        name: &'static str,
+        event: &TaskEvent,
+    ) {
+        let unreachable = match condition {
+            Condition::Unreachable => before.since.unreachable.or(Some(now)),
+            _ => None,
+        };
+        let running = match condition {
+            Condition::Running => before.since.running.or(Some(now)),
+            _ => before.since.running,
+        };
+        let healthy = event.healthy.or(before.healthy);
+        let since = Since {
+            unreachable,
+            running,
+            ..before.since
+        };
+        let after = Instance {
+            condition,
+            since,
+            healthy,
+            ..before.clone()
+        };
+        if after == before {
+            return;
+        }
+        if before.condition != after.condition {
+            self.tell_condition(&after, name);
+        }
+        if before.healthy != after.healthy {
+            self.txn.released.push(Effect::Event(Event::Health {
+                instance: after.clone(),
+            }));
+        }
+        self.put_instance(after);
+    }
+
+    /// A task is over: its instance goes, or is scheduled again.
+    fn over(&mut self, now: Wall, instance: Instance, event: &TaskEvent, failed: bool) {
+        self.tell_condition(&instance, ended_name(&event.state));
+        if failed && instance.goal == Goal::Running && instance.kill_sent.is_none() {
+            self.count_failure(now, &instance, event);
+        }
+        let target = self.target(&instance.app);
+        let again = instance.goal == Goal::Running
+            && target.as_ref().is_some_and(|(spec, mode)| {
+                *mode == Mode::Keeping || spec.config_version == instance.config_version
+            });
+        let Some((spec, _)) = target.filter(|_| again) else {
+            return self.drop_instance(&instance.id);
+        };
+        self.put_instance(Instance {
+            version: spec.version,
+            config_version: spec.config_version,
+            condition: Condition::Scheduled,
+            place: None,
+            since: Since {
+                scheduled: now,
+                ..Since::default()
+            },
+            healthy: None,
+            ready: false,
+            kill_sent: None,
+            ..instance
+        });
+    }
+
+    fn count_failure(&mut self, now: Wall, instance: &Instance, event: &TaskEvent) {
+        let Some(app) = self.apps.get(&instance.app).cloned() else {
+            return;
+        };
+        if app.spec.config_version == instance.config_version {
+            self.delays
+                .failed(&instance.app, instance.config_version, &app.spec.backoff, now);
+        }
+        if &*event.state == "TASK_FINISHED" {
+            return;
+        }
+        let failure = Failure {
+            app: instance.app.clone(),
+            version: instance.version,
+            task: instance.task_id(),
+            state: Arc::clone(&event.state),
+            message: Arc::clone(&event.message),
+            place: instance.place.clone(),
+            at: now,
+        };
+        self.put_app(
+            &instance.app,
+            super::App {
+                last_failure: Some(failure),
+                ..app
+            },
+        );
+    }
+
+    pub(super) fn health(
+        &mut self,
+        _now: Wall,
+        id: &InstanceId,
+        incarnation: u32,
+        healthy: bool,
+        give_up: bool,
+    ) {
+        let known = self
+            .instances
+            .get(id)
+            .filter(|i| i.incarnation == incarnation && i.condition.has_task());
+        let Some(instance) = known.cloned() else { return };
+        let after = Instance {
+            healthy: Some(healthy),
+            ..instance.clone()
+        };
+        if after.healthy != instance.healthy {
+            self.txn.released.push(Effect::Event(Event::Health {
+                instance: after.clone(),
+            }));
+            self.put_instance(after.clone());
+        }
+        // Who cannot be reached cannot be judged.
+        if give_up && instance.condition == Condition::Running && instance.kill_sent.is_none() {
+            self.txn
+                .released
+                .push(Effect::Event(Event::UnhealthyKill { instance: after }));
+            self.to_kill.insert(id.clone());
+        }
+    }
+
+    pub(super) fn ready(&mut self, id: &InstanceId, incarnation: u32) {
+        let known = self
+            .instances
+            .get(id)
+            .filter(|i| i.incarnation == incarnation && !i.ready);
+        if let Some(instance) = known.cloned() {
+            self.put_instance(Instance {
+                ready: true,
+                ..instance
+            });
+        }
+    }
+}
+
+/// The condition an instance ends with, by the wire's name of its task's last state.
+fn ended_name(state: &str) -> &'static str {
+    match state {
+        "TASK_FINISHED" => "Finished",
+        "TASK_FAILED" => "Failed",
+        "TASK_ERROR" => "Error",
+        "TASK_KILLED" => "Killed",
+        "TASK_GONE" | "TASK_GONE_BY_OPERATOR" => "Gone",
+        "TASK_DROPPED" => "Dropped",
+        _ => "Unknown",
+    }
+}

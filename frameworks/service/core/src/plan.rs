@@ -205,10 +205,10 @@ mod tests {
         })
     }
 
-    fn plan(changes: &[(Option<Arc<AppSpec>>, Option<Arc<AppSpec>>)]) -> Result<Vec<String>, Cycle> {
-        let id = |(before, after): &(Option<Arc<AppSpec>>, Option<Arc<AppSpec>>)| {
-            before.as_ref().or(after.as_ref()).unwrap().id.clone()
-        };
+    type BeforeAfter = (Option<Arc<AppSpec>>, Option<Arc<AppSpec>>);
+
+    fn plan(changes: &[BeforeAfter]) -> Result<Vec<String>, Cycle> {
+        let id = |(before, after): &BeforeAfter| before.as_ref().or(after.as_ref()).unwrap().id.clone();
         let changes: BTreeMap<AppId, Change> = changes
             .iter()
             .map(|change| {

@@ -135,7 +135,7 @@ impl MasterCore {
             return false;
         }
         hand.remaining -= &executor.resources;
-        self.insert_executor(hand.agent, hand.framework, Arc::new(executor.clone()), false);
+        self.insert_executor(hand.agent, hand.framework, Arc::new(executor.clone()));
         true
     }
 

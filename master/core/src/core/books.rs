@@ -28,8 +28,6 @@ pub(super) struct AgentBook {
     pub(super) pings_missed: u32,
     /// What runs there was more than its resources when it last came back.
     pub(super) came_back_smaller: bool,
-    /// Executors whose description came from the agent and not from the framework.
-    pub(super) adopted_executors: BTreeSet<(FrameworkKey, ExecutorId)>,
 }
 
 /// What the core keeps of a framework beside its entry.
@@ -181,15 +179,11 @@ impl MasterCore {
         agent: AgentKey,
         framework: FrameworkKey,
         executor: Arc<ExecutorSpec>,
-        adopted: bool,
     ) {
         let id = (framework, executor.executor_id.clone());
         let resources = executor.resources.clone();
         if let Some(agent) = self.agents.get_mut(agent) {
-            agent.executors.insert(id.clone(), executor);
-        }
-        if adopted && let Some(book) = self.agent_books.get_mut(agent) {
-            book.adopted_executors.insert(id);
+            agent.executors.insert(id, executor);
         }
         self.charge(agent, framework, &resources);
     }
@@ -206,9 +200,6 @@ impl MasterCore {
         let Some(executor) = self.agents.get_mut(agent).and_then(|a| a.executors.remove(&id)) else {
             return false;
         };
-        if let Some(book) = self.agent_books.get_mut(agent) {
-            book.adopted_executors.remove(&id);
-        }
         self.release(cx, agent, framework, &executor.resources);
         true
     }

@@ -129,7 +129,7 @@ impl MasterCore {
                 .get(agent)
                 .is_some_and(|a| a.executors.contains_key(&key));
             if !there {
-                self.insert_executor(agent, framework, Arc::new(reported.executor.clone()), true);
+                self.insert_executor(agent, framework, Arc::new(reported.executor.clone()));
                 self.sharing
                     .allocated(framework, agent, &reported.executor.resources);
             }

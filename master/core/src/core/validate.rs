@@ -75,10 +75,7 @@ impl Ground<'_> {
             if !ids.insert(id) {
                 return Err(inside(format!("Task has duplicate ID: {id}").into()));
             }
-            let same = task
-                .executor
-                .as_ref()
-                .is_some_and(|e| same_executor(e, executor, true));
+            let same = task.executor.as_ref().is_some_and(|e| same_executor(e, executor));
             if !same {
                 let name = &executor.executor_id;
                 return refuse(format!(
@@ -158,12 +155,7 @@ impl Ground<'_> {
         else {
             return Ok(());
         };
-        let adopted = self
-            .core
-            .agent_books
-            .get(self.hand.agent)
-            .is_some_and(|b| b.adopted_executors.contains(&key));
-        if !same_executor(running, executor, !adopted) {
+        if !same_executor(running, executor) {
             return refuse(format!(
                 "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n\
                  Existing: '{}' with {}\nNew: '{}' with {}",
@@ -256,15 +248,15 @@ fn unmixed(resources: &Resources, prefix: &str) -> Verdict {
     }
 }
 
-/// Whether two descriptions are one executor's. The encoded forms are comparable only if both came from the framework.
-fn same_executor(a: &ExecutorSpec, b: &ExecutorSpec, comparable: bool) -> bool {
+/// Whether two descriptions are one executor's. The encoded form is canonical and leaves resources out.
+fn same_executor(a: &ExecutorSpec, b: &ExecutorSpec) -> bool {
     a.executor_id == b.executor_id
         && a.resources == b.resources
         && a.name == b.name
         && a.source == b.source
         && a.is_default == b.is_default
         && a.shutdown_grace_period == b.shutdown_grace_period
-        && (!comparable || a.wire == b.wire)
+        && a.wire == b.wire
 }
 
 fn enough_for_an_executor(executor: &ExecutorSpec) -> Verdict {

@@ -246,7 +246,7 @@ fn after_a_fail_over_agents_bring_tasks_and_frameworks_back() {
         "link3 <- update framework m-0000",
         "stream5 <- OFFERS n-O0 of n-S0: cpus(allocated: dev):4; mem(allocated: dev):1024, n-O1 of m-S0: cpus(allocated: dev):2.9; mem(allocated: dev):864",
     ]);
-    // The long-lived executor takes further tasks, whatever its encoded form was.
+    // The long-lived executor takes further tasks.
     let stream = crate::io::StreamId(5);
     env.accept(
         stream,

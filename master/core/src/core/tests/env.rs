@@ -121,13 +121,12 @@ pub(super) fn executor(name: &str) -> ExecutorSpec {
     }
 }
 
-/// An executor as an agent reports it: allocated, encoded in its own way.
+/// An executor as an agent reports it: allocated.
 pub(super) fn executor_of_dev(name: &str) -> ExecutorSpec {
     let executor = executor(name);
     let resources = executor.resources.allocated_to(&Role::new("dev").unwrap());
     ExecutorSpec {
         resources,
-        wire: Bytes::from_static(b"as the agent encodes it"),
         ..executor
     }
 }

@@ -7,7 +7,7 @@ use super::commits::Pending;
 use super::subscribe::refuse_stream;
 use super::{Cx, MasterCore, Timer};
 use crate::config::REMOVED_FRAMEWORKS_MAX;
-use crate::io::{Effect, OperatorEvent, RequestId, Session};
+use crate::io::{Effect, OperatorEvent, RequestId, Session, StreamId};
 use crate::pages::{AgentKey, FrameworkKey, TaskKey};
 use crate::refusal::Refusal;
 use crate::registry;
@@ -79,6 +79,11 @@ impl MasterCore {
         self.removed_frameworks.insert(id.clone(), at);
         self.removed_order.push_back(id.clone());
         self.timers.cancel(Timer::Failover(framework));
+        // From here on nothing is told to the framework: its stream just ends.
+        let stream = self
+            .framework_books
+            .get_mut(framework)
+            .and_then(|book| book.stream.take());
         self.discard_offers_to(cx, framework);
         for agent in self.agents_of(framework) {
             self.send(
@@ -93,7 +98,7 @@ impl MasterCore {
         self.drop_executors_of(cx, framework);
         self.sharing.remove_framework(framework);
         self.framework_ids.remove(&id);
-        self.close_session(cx, framework, id);
+        self.close_session(cx, framework, id, stream);
         if let Some(entry) = self.frameworks.get_mut(framework) {
             entry.state = FrameworkState::Completed;
             entry.unregistered_time = Some(cx.now.wall);
@@ -200,7 +205,13 @@ impl MasterCore {
         }
     }
 
-    fn close_session(&mut self, cx: &mut Cx, framework: FrameworkKey, id: FrameworkId) {
+    fn close_session(
+        &mut self,
+        cx: &mut Cx,
+        framework: FrameworkKey,
+        id: FrameworkId,
+        stream: Option<StreamId>,
+    ) {
         cx.out.push(Effect::Session {
             framework_id: id,
             session: Session::Removed,
@@ -208,7 +219,6 @@ impl MasterCore {
         let Some(book) = self.framework_books.get_mut(framework) else {
             return;
         };
-        let stream = book.stream.take();
         let removing = book.removing.take().unwrap_or_default();
         if let Some(stream) = stream {
             self.streams.remove(&stream);

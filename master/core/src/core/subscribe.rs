@@ -30,7 +30,10 @@ impl MasterCore {
                 None,
             );
         }
-        if let Err(message) = self.welcome(&subscribe) {
+        if let Err(message) = self
+            .welcome(&subscribe)
+            .and_then(|()| self.suppressible(&subscribe))
+        {
             return refuse_stream(cx, stream, message);
         }
         let known = subscribe
@@ -164,16 +167,14 @@ impl MasterCore {
         crate::counters::bump(&mut entry.counters.calls, "update_framework");
         let old = entry.spec.clone();
         let new = &update.framework;
-        if old.principal != new.principal {
-            return Err(bad("Changing framework's principal is not allowed."));
-        }
-        if old.user != new.user {
-            return Err(bad("Updating 'FrameworkInfo.user' is unsupported"));
-        }
-        if old.checkpoint != new.checkpoint {
-            return Err(bad("Updating 'FrameworkInfo.checkpoint' is unsupported"));
-        }
-        self.welcome(&update).map_err(Refusal::BadRequest)?;
+        unchangeable(&old, new)
+            .map_err(|why| Refusal::BadRequest(format!("FrameworkInfo update is not valid: {why}").into()))?;
+        self.welcome(&update).map_err(|why| {
+            Refusal::BadRequest(format!("Supplied FrameworkInfo is not valid: {why}").into())
+        })?;
+        self.suppressible(&update).map_err(|why| {
+            Refusal::BadRequest(format!("'UpdateFramework' call is not valid: {why}").into())
+        })?;
         let changed = self.renew_framework(cx, framework, update);
         if changed {
             self.announce_framework(cx, framework, false);
@@ -207,6 +208,12 @@ impl MasterCore {
         {
             return Err("Framework has been removed".into());
         }
+        Ok(())
+    }
+
+    /// Only roles of the framework can be suppressed.
+    fn suppressible(&self, subscribe: &Subscribe) -> Result<(), Arc<str>> {
+        let spec = &subscribe.framework;
         let others: BTreeSet<&Role> = subscribe
             .suppressed_roles
             .iter()
@@ -360,6 +367,29 @@ impl MasterCore {
             }
         }
     }
+}
+
+/// What `UPDATE_FRAMEWORK` must leave as it is.
+fn unchangeable(old: &FrameworkSpec, new: &FrameworkSpec) -> Result<(), String> {
+    let refuse = |field: &str, from: String, to: String| {
+        Err(format!(
+            "Updating 'FrameworkInfo.{field}' is unsupported; attempted to update from '{from}' to '{to}'"
+        ))
+    };
+    if old.principal != new.principal {
+        return Err("Changing framework's principal is not allowed.".to_owned());
+    }
+    if old.user != new.user {
+        return refuse("user", old.user.to_string(), new.user.to_string());
+    }
+    if old.checkpoint != new.checkpoint {
+        return refuse(
+            "checkpoint",
+            old.checkpoint.to_string(),
+            new.checkpoint.to_string(),
+        );
+    }
+    Ok(())
 }
 
 /// A stream ends with an error.

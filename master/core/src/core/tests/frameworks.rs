@@ -113,7 +113,6 @@ fn a_teardown_ends_tasks_stream_and_framework() {
         "commit +removed-frameworks/m-0000",
         "link1 <- shutdown framework m-0000",
         "op <- TASK_UPDATED t1 TASK_KILLED FRAMEWORK_REMOVED 'Framework m-0000 removed' TASK_KILLED",
-        "stream2 <- UPDATE t1 TASK_KILLED FRAMEWORK_REMOVED 'Framework m-0000 removed'",
         "session m-0000: removed",
         "stream2 closed",
         "op <- FRAMEWORK_REMOVED m-0000",
@@ -265,7 +264,7 @@ fn a_role_that_is_left_takes_its_offers_along_and_a_new_one_brings_some() {
         stream,
         update,
     });
-    env.expect(&["request1: bad request: Updating 'FrameworkInfo.user' is unsupported"]);
+    env.expect(&["request1: bad request: FrameworkInfo update is not valid: Updating 'FrameworkInfo.user' is unsupported; attempted to update from 'nobody' to 'other'"]);
 }
 
 #[test]

@@ -182,7 +182,6 @@ fn a_torn_down_framework_ends_its_tasks_when_their_agent_returns() {
     env.expect(&[
         "commit +removed-frameworks/m-0000",
         "op <- TASK_UPDATED t1 TASK_KILLED FRAMEWORK_REMOVED 'Framework m-0000 removed' TASK_KILLED",
-        "stream2 <- UPDATE t1 TASK_KILLED FRAMEWORK_REMOVED 'Framework m-0000 removed'",
         "session m-0000: removed",
         "stream2 closed",
         "op <- FRAMEWORK_REMOVED m-0000",

@@ -61,7 +61,7 @@ async fn serve(flags: MasterFlags, log: log::Log) -> u8 {
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
         return fail(ROLE, exit::FAILED, "signals cannot be handled");
     };
-    let running = match meseta_master::start(config, env) {
+    let mut running = match meseta_master::start(config, env) {
         Ok(running) => running,
         Err(error) => return fail(ROLE, exit::FAILED, &error.to_string()),
     };

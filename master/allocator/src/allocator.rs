@@ -317,10 +317,17 @@ impl Allocator {
         how: Return,
         now: Mono,
     ) -> Result<(), Broken> {
+        let books = slot(&self.agents, agent.0).ok_or_else(|| Broken(format!("{agent:?} is unknown")))?;
+        let clients = slot(&self.frameworks, framework.0).map(|f| &f.clients);
+        let mut parts = Vec::new();
+        // All of it is there, or none of it is taken.
         for (role, part) in by_role(resources)? {
-            let nobody = || Broken(format!("{framework:?} holds nothing for {role}"));
-            let clients = slot(&self.frameworks, framework.0).map(|f| &f.clients);
-            let client = *clients.and_then(|c| c.get(&role)).ok_or_else(nobody)?;
+            let held_by = |client: &&NodeNo| books.held_by(**client).is_some_and(|held| held.contains(&part));
+            let client = clients.and_then(|c| c.get(&role)).filter(held_by);
+            let not_held = || Broken(format!("{framework:?} does not hold for {role}: {part}"));
+            parts.push((*client.ok_or_else(not_held)?, part));
+        }
+        for (client, part) in parts {
             self.take_back(agent, client, &part)?;
             if let Return::Refused { refuse } = how {
                 self.refuse(agent, client, &part, refuse, now);
@@ -419,11 +426,11 @@ impl Allocator {
             return;
         };
         // A shared resource counts once for a client and agent, however many copies it holds.
-        if books.plain {
-            self.names.scalars(resources, &mut self.delta);
-        } else {
+        if resources.iter().any(|r| r.shared) {
             let held = books.held_by(client).cloned().unwrap_or_default();
             change(&mut self.names, &held, &(&held + resources), &mut self.delta);
+        } else {
+            self.names.scalars(resources, &mut self.delta);
         }
         books.give(client, resources, &self.config.min_allocatable);
         self.tree.allocated(client, &self.delta, &self.totals);
@@ -435,11 +442,11 @@ impl Allocator {
     fn take_back(&mut self, agent: AgentNo, client: NodeNo, resources: &Resources) -> Result<(), Broken> {
         let unknown = || Broken(format!("{agent:?} is unknown"));
         let books = slot_mut(&mut self.agents, agent.0).ok_or_else(unknown)?;
-        if books.plain {
-            self.names.scalars(resources, &mut self.delta);
-        } else {
+        if resources.iter().any(|r| r.shared) {
             let held = books.held_by(client).cloned().unwrap_or_default();
             change(&mut self.names, &(&held - resources), &held, &mut self.delta);
+        } else {
+            self.names.scalars(resources, &mut self.delta);
         }
         books.take_back(client, resources, &self.config.min_allocatable)?;
         let holds_more = books.held_by(client).is_some();

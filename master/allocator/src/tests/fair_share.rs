@@ -464,6 +464,10 @@ fn books_that_differ_are_reported_and_change_nothing() {
             .add_agent(agent, &bare, AgentTraits::default())
             .is_err()
     );
+    // One part that is not held spoils the whole.
+    let mixed = &grant.resources + &resources("cpus:1").allocated_to(&role("other"));
+    let refused = c.allocator.recover(agent, fw, &mixed, Return::Freed, c.now);
+    assert!(refused.is_err());
     c.allocator.check().unwrap();
     c.free(&grant);
     assert!(

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/host.rs"]
 mod common;
 
 use common::{Host, exists, id, kill, processes_of, wait_until};
@@ -549,5 +550,60 @@ async fn statistics_are_sums_over_the_process_tree() {
     }
     host.containerizer.destroy(id("c")).await.unwrap();
     host.exited("c").await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_task_runs_as_its_user_who_owns_its_sandbox() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var("CI").is_err(), "cannot switch users without root");
+        eprintln!("SKIPPED: cannot switch users without root");
+        return;
+    }
+    let mut host = Host::new().await;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    // The way to the sandbox has to be open for others.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(host.folder(), open).unwrap();
+    for (name, user, uid) in [("name", "nobody", 65534), ("number", "12345", 12345)] {
+        let mut spec = host.spec(name, "id -u; id -G; touch mine");
+        spec.user = Some(user.into());
+        host.containerizer.launch(spec).await.unwrap();
+        host.launched(name).await;
+        assert_eq!(host.exited(name).await.status(), Some(0));
+        let expected = if uid == 65534 {
+            "65534\n65534\n"
+        } else {
+            "12345\n12345\n"
+        };
+        assert_eq!(host.output(name), expected);
+        for file in ["", "stdout", "stderr", "mine"] {
+            let meta = std::fs::metadata(host.sandbox(name).join(file)).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (uid, uid), "{name}: {file}");
+        }
+        let mode = std::fs::metadata(host.sandbox(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o750);
+    }
+    // Files are fetched by the user: what it may not read it does not get.
+    let secret = host.folder().join("secret");
+    std::fs::write(&secret, "x").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut spec = host.spec("fetch", "true");
+    spec.user = Some("nobody".into());
+    spec.uris = vec![Uri {
+        value: secret.to_str().unwrap().into(),
+        executable: false,
+        extract: true,
+        output_file: None,
+    }];
+    host.containerizer.launch(spec).await.unwrap();
+    let why = host.failed("fetch").await.to_string();
+    assert!(
+        why.contains("Failed to read") && why.contains("Permission denied"),
+        "{why}"
+    );
     host.end().await;
 }

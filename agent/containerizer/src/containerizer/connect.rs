@@ -115,20 +115,28 @@ async fn ask_to_reexec(session: &mut Session, config: &Config) -> io::Result<()>
 async fn open(config: &Config) -> io::Result<(Session, Inventory, u32)> {
     let limit = config.supervisor_start_timeout;
     let whole = async {
-        let stream = match connect(&config.runtime_dir).await {
-            Ok(stream) => stream,
-            Err(error) if is_absent(&error) => {
-                start(config).await?;
-                connect(&config.runtime_dir).await?
-            }
-            Err(error) => return Err(error),
-        };
-        greet(stream, config).await
+        match reach(config).await {
+            // It ended in the moment we came, as an idle one does: there is another one now, or none.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => reach(config).await,
+            reached => reached,
+        }
     };
     match tokio::time::timeout(limit, whole).await {
         Ok(opened) => opened,
         Err(_) => Err(io::Error::other(format!("no answer within {limit:?}"))),
     }
+}
+
+async fn reach(config: &Config) -> io::Result<(Session, Inventory, u32)> {
+    let stream = match connect(&config.runtime_dir).await {
+        Ok(stream) => stream,
+        Err(error) if is_absent(&error) => {
+            start(config).await?;
+            connect(&config.runtime_dir).await?
+        }
+        Err(error) => return Err(error),
+    };
+    greet(stream, config).await
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -212,7 +220,8 @@ async fn greet(mut stream: UnixStream, config: &Config) -> io::Result<(Session, 
         }
         let length = session.stream.read(&mut buffer).await?;
         if length == 0 {
-            return Err(io::Error::other("it closed the connection"));
+            let kind = io::ErrorKind::UnexpectedEof;
+            return Err(io::Error::new(kind, "it closed the connection"));
         }
         session.frames.push(buffer.get(..length).unwrap_or_default());
     }

@@ -34,6 +34,9 @@ const STRANGERS_MAX: usize = 8;
 /// An agent that does not read is cut off when this much waits for it; it hears everything again when it returns.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 
+/// A supervisor without an agent and without a container ends after this long: an agent that starts later starts another.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
 /// What was left of a container is killed again after this long, doubling up to the second figure; ordinarily the death
 /// of the last process is noticed before.
 const CLEARING_PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -106,6 +109,8 @@ pub(crate) struct Supervisor {
     pub(crate) roots: Vec<(String, OwnedFd)>,
     pub(crate) reexec: Option<Vec<String>>,
     pub(crate) stopping: bool,
+    /// Since when there is neither an agent nor a container.
+    idle_since: Option<Instant>,
 }
 
 impl Supervisor {
@@ -145,6 +150,7 @@ impl Supervisor {
             roots: Vec::new(),
             reexec: None,
             stopping: false,
+            idle_since: Some(Instant::now()),
         })
     }
 
@@ -159,6 +165,10 @@ impl Supervisor {
                     self.pool.end();
                     return ExitCode::FAILURE;
                 }
+            }
+            if self.idle_since.is_some_and(|at| at.elapsed() >= IDLE_MAX) {
+                self.pool.end();
+                return ExitCode::SUCCESS;
             }
             if self.stopping && self.pids.is_empty() && self.clearing.is_empty() && !self.pool.is_busy() {
                 self.pool.end();
@@ -201,6 +211,8 @@ impl Supervisor {
         }
         self.pool.flush(&self.poll);
         self.flush_connections();
+        let idle = self.agent.is_none() && self.containers.is_empty();
+        self.idle_since = idle.then(|| self.idle_since.unwrap_or_else(Instant::now));
         Ok(())
     }
 
@@ -214,10 +226,8 @@ impl Supervisor {
                 _ => None,
             })
             .min();
-        let next = match (clearing, self.sweeper.due()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let idle = self.idle_since.map(|at| at + IDLE_MAX);
+        let next = [clearing, self.sweeper.due(), idle].into_iter().flatten().min();
         next.map(|at| at.saturating_duration_since(Instant::now()))
     }
 

@@ -97,6 +97,14 @@ impl Files {
             .remove(trim(name));
     }
 
+    /// Takes `name` away if it stands for `real`.
+    pub fn detach_if(&self, name: &str, real: &Path) {
+        let mut roots = self.roots.write().unwrap_or_else(PoisonError::into_inner);
+        if roots.get(trim(name)).is_some_and(|root| root == real) {
+            roots.remove(trim(name));
+        }
+    }
+
     /// All virtual paths and what they stand for.
     pub fn attached(&self) -> BTreeMap<String, PathBuf> {
         self.roots.read().unwrap_or_else(PoisonError::into_inner).clone()

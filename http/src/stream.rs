@@ -26,12 +26,15 @@ pub enum Cut {
 struct Shared {
     queued: AtomicUsize,
     cut: AtomicBool,
+    ended: AtomicBool,
 }
 
-/// The writing end. Dropping the last clone ends the stream properly (last chunk, connection stays open).
+/// The writing end. [`RecordSender::end`], or dropping the last clone, ends the stream properly (last chunk, the
+/// connection stays open).
 #[derive(Clone, Debug)]
 pub struct RecordSender {
-    records: mpsc::UnboundedSender<Bytes>,
+    /// `None` is the end.
+    records: mpsc::UnboundedSender<Option<Bytes>>,
     shared: Arc<Shared>,
     limit: usize,
     connection: Option<Connection>,
@@ -46,6 +49,9 @@ impl RecordSender {
         if self.shared.cut.load(Ordering::Acquire) {
             return Err(Cut::TooSlow);
         }
+        if self.shared.ended.load(Ordering::Acquire) {
+            return Err(Cut::Gone);
+        }
         let length = record.len();
         let before = self.shared.queued.fetch_add(length, Ordering::AcqRel);
         // A record alone may be larger than the bound: the bound is on what a reader leaves lying.
@@ -53,7 +59,15 @@ impl RecordSender {
             self.cut();
             return Err(Cut::TooSlow);
         }
-        self.records.send(record).map_err(|_| Cut::Gone)
+        self.records.send(Some(record)).map_err(|_| Cut::Gone)
+    }
+
+    /// Ends the stream properly after what is queued.
+    pub fn end(&self) {
+        if !self.shared.ended.swap(true, Ordering::AcqRel) {
+            // A reader that is gone needs no end.
+            let _ = self.records.send(None);
+        }
     }
 
     /// Cuts the reader off: its connection is dropped without a last chunk.
@@ -81,7 +95,7 @@ impl RecordSender {
 }
 
 struct Records {
-    records: mpsc::UnboundedReceiver<Bytes>,
+    records: mpsc::UnboundedReceiver<Option<Bytes>>,
     shared: Arc<Shared>,
 }
 
@@ -92,9 +106,13 @@ impl Stream for Records {
         if self.shared.cut.load(Ordering::Acquire) {
             return Poll::Ready(Some(Err(std::io::ErrorKind::TimedOut.into())));
         }
-        let next = self.records.poll_recv(cx);
-        if let Poll::Ready(Some(record)) = &next {
-            self.shared.queued.fetch_sub(record.len(), Ordering::AcqRel);
+        let next = self.records.poll_recv(cx).map(Option::flatten);
+        match &next {
+            Poll::Ready(Some(record)) => {
+                self.shared.queued.fetch_sub(record.len(), Ordering::AcqRel);
+            }
+            Poll::Ready(None) => self.records.close(),
+            Poll::Pending => {}
         }
         next.map(|record| record.map(Ok))
     }
@@ -144,6 +162,21 @@ mod tests {
         assert_eq!(sender.send(Bytes::from_static(b"abc")), Err(Cut::TooSlow));
         assert!(sender.is_closed());
         assert!(body.frame().await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn an_ended_stream_gives_what_was_queued_and_takes_nothing_more() {
+        let (sender, mut body) = record_stream(100, None);
+        let other = sender.clone();
+        sender.send(Bytes::from_static(b"1\nx")).unwrap();
+        sender.end();
+        assert_eq!(other.send(Bytes::from_static(b"1\ny")), Err(Cut::Gone));
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            &b"1\nx"[..]
+        );
+        assert!(body.frame().await.is_none());
+        other.closed().await;
     }
 
     #[tokio::test]

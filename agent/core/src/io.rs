@@ -82,7 +82,8 @@ pub enum Input {
         /// The error's text when the container could not be resized.
         outcome: Result<(), Arc<str>>,
     },
-    /// The supervisor died and a new one runs: these containers survived (adopted); every other one is gone.
+    /// The supervisor died and a new one runs: these containers survived (adopted); every other one is gone. Comes before
+    /// the new one is asked for anything, and nothing the old one said of the lost ones comes after it.
     SupervisorRestarted(Vec<FoundContainer>),
     /// Answer to [`Effect::Probe`].
     ProbeDone {

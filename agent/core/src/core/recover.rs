@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | running | running | kept: a command task at once, a custom executor when it subscribes again (in time) |
 //! | running | ended | its exit is handled as if it happened now |
-//! | running | nothing | its tasks ended: never started if nothing was ever said of them, failed otherwise |
+//! | running | nothing | its tasks ended: gone if nothing was ever said of them, failed otherwise |
 //! | ended or unknown | running | an orphan: destroyed |
 //! | ended or unknown | ended | forgotten |
 //!
@@ -115,22 +115,27 @@ impl AgentCore {
         let mut framework = Framework::new(id.clone(), Arc::new(spec));
         framework.recorded = true;
         self.frameworks.insert(id.clone(), framework);
+        // All of them are put back before any is judged: an end may remove the framework with its last executor.
+        let recorded: Vec<(ContainerId, bool)> = executors
+            .values()
+            .map(|e| (e.container.clone(), e.ended))
+            .collect();
         for executor in executors.into_values() {
-            let container = executor.container.clone();
-            let ended = executor.ended;
             self.recover_executor(&id, executor, past);
-            if ended {
-                self.recovered_as_ended(&id, &container);
-            } else {
-                let found = containers.remove(&container);
-                self.compare(&container, found, rebooted);
-            }
         }
         // Updates an executor sent for tasks nobody gave it are owed to the framework all the same.
         let owed: Vec<_> = past.pending.keys().filter(|k| k.0 == id).cloned().collect();
         for key in owed {
             let updates = past.pending.remove(&key).unwrap_or_default();
             self.recover_stream(&key, updates);
+        }
+        for (container, ended) in recorded {
+            if ended {
+                self.recovered_as_ended(&id, &container);
+            } else {
+                let found = containers.remove(&container);
+                self.compare(&container, found, rebooted);
+            }
         }
         self.remove_framework_if_done(&id);
     }
@@ -250,8 +255,10 @@ impl AgentCore {
                 },
             );
         }
-        let dropped = self.framework_executor(container).map(|(f, _)| f.dropped_state());
-        if let (Some(state), Some(executor)) = (dropped, self.executor_mut(container)) {
+        // Perhaps it never started; perhaps it ran until its supervisor died, too. A framework that must not run a task
+        // twice may only be told what is certain.
+        let gone = self.framework_executor(container).map(|(f, _)| f.gone_state());
+        if let (Some(state), Some(executor)) = (gone, self.executor_mut(container)) {
             executor.pending_end = Some(PendingEnd {
                 state,
                 reason: Reason::AGENT_RESTARTED,

@@ -40,6 +40,11 @@ impl AgentCore {
         })
     }
 
+    /// Counters since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     fn agent_phase(&self) -> AgentPhase {
         match &self.phase {
             Phase::Starting => AgentPhase::Recovering,

@@ -68,15 +68,15 @@ fn a_kill_ordered_by_an_earlier_life_still_makes_the_end_a_kill() {
 }
 
 #[test]
-fn a_task_ordered_but_never_started_is_dropped_and_leaves_nothing() {
+fn a_task_ordered_of_which_nothing_is_known_is_gone_and_leaves_nothing() {
     let mut env = Env::registered();
     env.master(run(framework(), command("t1")));
     env.restart(Vec::new());
     env.register();
-    let dropped = env.one_told();
-    assert_eq!(dropped.state, TaskState::Dropped);
-    assert_eq!(dropped.reason, Some(Reason::AGENT_RESTARTED));
-    env.ack(&dropped);
+    let gone = env.one_told();
+    assert_eq!(gone.state, TaskState::Gone);
+    assert_eq!(gone.reason, Some(Reason::AGENT_RESTARTED));
+    env.ack(&gone);
     assert!(env.core.view().frameworks.is_empty());
 }
 

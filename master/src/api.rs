@@ -29,10 +29,12 @@ use tower::ServiceExt;
 const PROCESSES: [&str; 6] = ["master", "files", "metrics", "system", "logging", "version"];
 
 /// The master's endpoints.
-const ENDPOINTS: [&str; 15] = [
+const ENDPOINTS: [&str; 17] = [
     "/api/v1",
     "/api/v1/scheduler",
+    "/meseta/v1/dropped",
     "/meseta/v1/kill_task",
+    "/meseta/v1/why_no_offers",
     "/flags",
     "/frameworks",
     "/health",
@@ -92,6 +94,8 @@ impl Api {
             Some("/api/v1") => operator::call(master, parts, body).await,
             Some("/api/v1/scheduler") => scheduler::call(master, parts, body).await,
             Some("/meseta/v1/kill_task") => extensions::kill_task(master, parts, body).await,
+            Some("/meseta/v1/dropped") => extensions::dropped(master, &parts).await,
+            Some("/meseta/v1/why_no_offers") => extensions::why_no_offers(master, &parts).await,
             Some("/health") => Ok(reply::empty(StatusCode::OK)),
             Some("/version") => version::version(master, &parts),
             Some("/redirect") if rest == "/redirect" => Ok(legacy::redirect(master)),

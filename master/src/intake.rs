@@ -5,8 +5,10 @@
 
 use crate::outbox::Outbox;
 use meseta_http::listener::Connection;
+use meseta_master_core::explain::Explanation;
 use meseta_master_core::io::{Event, Input, LinkId, OperatorEvent, RequestId, StreamId, Subscribe};
 use meseta_master_core::{Refusal, View};
+use meseta_types::FrameworkId;
 use meseta_types::link::{FromAgent, ToAgent};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +56,13 @@ pub(crate) enum Message {
         input: Box<dyn FnOnce(RequestId) -> Input + Send>,
         /// Gets the answer.
         answer: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Somebody asks why a framework gets no offers.
+    Explain {
+        /// Which.
+        framework_id: FrameworkId,
+        /// Gets the answer: `None` for a framework nobody knows.
+        answer: oneshot::Sender<Option<Vec<Explanation>>>,
     },
     /// A reader wants the state.
     View(oneshot::Sender<Arc<View>>),
@@ -170,6 +179,14 @@ impl Intake {
         let (state, view) = oneshot::channel();
         self.send(Message::Watch { state, watcher }, 0).await?;
         view.await.map_err(|_| Ended)
+    }
+
+    /// Why a framework gets no offers; `None` for one nobody knows.
+    pub(crate) async fn explain(&self, framework_id: FrameworkId) -> Result<Option<Vec<Explanation>>, Ended> {
+        let (answer, explained) = oneshot::channel();
+        let message = Message::Explain { framework_id, answer };
+        self.send(message, 0).await?;
+        explained.await.map_err(|_| Ended)
     }
 
     /// Sends an input that is answered.

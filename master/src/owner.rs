@@ -161,6 +161,9 @@ impl Owner {
                 let request = self.peers.asked(answer);
                 self.step(input(request));
             }
+            Message::Explain { framework_id, answer } => {
+                let _who_left_needs_none = answer.send(self.core.explain(&framework_id));
+            }
             Message::View(reader) => self.readers.wait(reader),
             Message::Watch { state, watcher } => {
                 // Effects of earlier inputs of this batch are not in the watcher's stream and so must be in its state.

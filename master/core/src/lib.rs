@@ -63,6 +63,10 @@
 
 pub mod config;
 pub mod counters;
+/// Why a framework gets no offers: the allocator's words.
+pub mod explain {
+    pub use meseta_allocator::{Explanation, Standing};
+}
 pub mod io;
 pub mod pages;
 pub mod refusal;

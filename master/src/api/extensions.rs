@@ -1,15 +1,16 @@
 //! What operators need and the Mesos API does not have: `/meseta/v1/...`, beside the operator API and like it.
 
-use super::check_method;
+use super::{broken, check_method, query};
 use crate::gate::Action;
 use crate::master::Master;
 use http::StatusCode;
 use http::request::Parts;
-use meseta_http::{Body, Refusal, Response, body, reply};
+use meseta_http::{Body, MediaType, Refusal, Response, body, reply};
+use meseta_master_core::explain::{Explanation, Standing};
 use meseta_master_core::io::Input;
 use meseta_proto::mesos::v1;
 use meseta_proto::prost::Message;
-use meseta_types::{FrameworkId, TaskId};
+use meseta_types::{FrameworkId, Mono, TaskId};
 use std::time::Duration;
 
 /// The body of `POST /meseta/v1/kill_task`.
@@ -60,4 +61,111 @@ pub(super) async fn kill_task(master: &Master, parts: Parts, body: Body) -> Resu
         Ok(()) => Ok(reply::empty(StatusCode::ACCEPTED)),
         Err(refused) => Err(super::core_refusal(&refused)),
     }
+}
+
+/// One message of `GET /meseta/v1/dropped`.
+#[derive(Debug, serde::Serialize)]
+struct Dropped<'a> {
+    /// Seconds since the epoch.
+    time: f64,
+    /// The call's or message's name.
+    what: &'a str,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    framework_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<&'a str>,
+}
+
+/// What was refused or dropped without an answer to its sender, the latest last: what Mesos only logs.
+pub(super) async fn dropped(master: &Master, parts: &Parts) -> Result<Response, Refusal> {
+    allow_view(master, parts)?;
+    master.check_recovered()?;
+    let view = master.intake.view().await?;
+    let dropped = view.notes.iter().map(|note| Dropped {
+        time: note.wall.as_secs_f64(),
+        what: note.what,
+        reason: &note.reason,
+        framework_id: note.framework_id.as_ref().map(|id| id.as_str()),
+        agent_id: note.agent_id.as_ref().map(|id| id.as_str()),
+    });
+    json(&dropped.collect::<Vec<_>>(), parts)
+}
+
+/// One role of `GET /meseta/v1/why_no_offers`: agents counted by the first reason that keeps their offers away.
+#[derive(Debug, serde::Serialize)]
+struct WhyNoOffers<'a> {
+    role: &'a str,
+    standing: &'static str,
+    inactive_agents: usize,
+    nothing_free: usize,
+    gpus: usize,
+    other_region: usize,
+    too_old: usize,
+    below_minimum: usize,
+    refused: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_refusal_ends_seconds: Option<f64>,
+    offerable: usize,
+    waits_for_agents_to_return: bool,
+}
+
+impl WhyNoOffers<'_> {
+    fn of(explained: &Explanation, now: Mono) -> WhyNoOffers<'_> {
+        WhyNoOffers {
+            role: explained.role.as_str(),
+            standing: match explained.standing {
+                Standing::Waiting => "waiting",
+                Standing::Suppressed => "suppressed",
+                Standing::Inactive => "inactive",
+                Standing::Unsubscribed => "unsubscribed",
+            },
+            inactive_agents: explained.inactive_agents,
+            nothing_free: explained.nothing_free,
+            gpus: explained.gpus,
+            other_region: explained.other_region,
+            too_old: explained.too_old,
+            below_minimum: explained.below_minimum,
+            refused: explained.refused,
+            first_refusal_ends_seconds: explained
+                .first_refusal_ends
+                .map(|end| end.since(now).as_secs_f64()),
+            offerable: explained.offerable,
+            waits_for_agents_to_return: explained.held_off,
+        }
+    }
+}
+
+/// Why a framework gets no offers, role by role: `?framework_id=F`.
+pub(super) async fn why_no_offers(master: &Master, parts: &Parts) -> Result<Response, Refusal> {
+    allow_view(master, parts)?;
+    master.check_recovered()?;
+    let query = query(parts)?;
+    let id = query
+        .get("framework_id")
+        .ok_or_else(|| Refusal::bad_request("Expecting 'framework_id=value' in query"))?;
+    let explained = master.intake.explain(FrameworkId::as_written(id)).await?;
+    let Some(explained) = explained else {
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "No framework found with specified ID",
+        ));
+    };
+    let now = master.clock.now().mono;
+    let roles: Vec<WhyNoOffers<'_>> = explained.iter().map(|of| WhyNoOffers::of(of, now)).collect();
+    json(&roles, parts)
+}
+
+fn allow_view(master: &Master, parts: &Parts) -> Result<(), Refusal> {
+    let who = master.gate.identify(&parts.headers);
+    if master.gate.allows(&who, Action::ViewCluster) {
+        Ok(())
+    } else {
+        Err(Refusal::standard(StatusCode::FORBIDDEN))
+    }
+}
+
+fn json(answer: &impl serde::Serialize, parts: &Parts) -> Result<Response, Refusal> {
+    let body = serde_json::to_vec(answer).map_err(broken)?;
+    Ok(reply::content(MediaType::Json, body, &parts.headers))
 }

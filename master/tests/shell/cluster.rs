@@ -216,6 +216,36 @@ async fn an_operator_kills_a_task() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_see_why_offers_stay_away_and_what_was_dropped() {
+    let mut story = Story::begin().await;
+    let offers = story.events.next_of("OFFERS").await;
+    let decline = json!({"type": "DECLINE", "decline": {
+        "offer_ids": [offers["offers"]["offers"][0]["id"]], "filters": {"refuse_seconds": 1000}}});
+    assert_eq!(story.call(decline).await.status, 202);
+    let path = format!("/meseta/v1/why_no_offers?framework_id={}", story.framework_id);
+    let why = &story.master.json(&path).await[0];
+    assert_eq!(
+        (&why["role"], &why["standing"], &why["refused"]),
+        (&json!("dev"), &json!("waiting"), &json!(1))
+    );
+    assert!(why["first_refusal_ends_seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(
+        story
+            .master
+            .get("/meseta/v1/why_no_offers?framework_id=x")
+            .await
+            .status,
+        404
+    );
+
+    let message = json!({"type": "MESSAGE", "message": {
+        "agent_id": {"value": "nope"}, "executor_id": {"value": "e"}, "data": ""}});
+    assert_eq!(story.call(message).await.status, 202);
+    let dropped = story.master.json("/meseta/v1/dropped").await;
+    assert_eq!(dropped[0]["framework_id"], json!(story.framework_id), "{dropped}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_states_are_sent_in_pieces_and_small_ones_whole() {
     let story = Story::begin().await;
     assert!(

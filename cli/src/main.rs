@@ -26,6 +26,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("supervise") => meseta_containerizer::supervise::main(words),
+        Some("fetch") => meseta_containerizer::fetch::main(words),
         Some("master") => role::master(words),
         Some("agent") => role::agent(words),
         _ => command_line(),

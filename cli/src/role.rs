@@ -3,12 +3,11 @@
 //! Flags, their environment and their help are the shells' own (Mesos's names and syntax); what is here is the process:
 //! log, runtime, signals, exit codes. A role that `meseta up` started dies with it, as its `MESETA_PARENT_PID` asks.
 
+mod agent;
 mod log;
 mod master;
 
-pub(crate) fn agent(_w: impl Iterator<Item = OsString>) -> ExitCode {
-    ExitCode::FAILURE
-}
+pub(crate) use agent::agent;
 pub(crate) use master::master;
 
 use crate::failure::{Failure, exit};

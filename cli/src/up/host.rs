@@ -3,6 +3,7 @@
 use super::plan::{Machine, Plan};
 use super::processes;
 use crate::failure::{Failure, exit};
+use meseta_containerizer::isolate::detect_isolation;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::Uid;
 use std::fs;
@@ -19,7 +20,8 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// What is there to share: Mesos's rules for an agent that is told nothing.
 pub(super) fn measure(dir: &Path, _agents: u16) -> Machine {
     let is_root = Uid::effective().is_root();
-    let strongest = "posix/cpu,posix/mem".to_owned();
+    let host = detect_isolation(Path::new("/sys/fs/cgroup"), "meseta-up");
+    let strongest = host.strongest();
     let (isolation, isolation_note) = match (is_root, strongest.contains("cgroups/")) {
         (false, _) => (
             "posix/cpu,posix/mem".to_owned(),

@@ -31,7 +31,8 @@ pub struct Config {
     pub helper: Vec<OsString>,
     /// How new containers are isolated.
     pub isolation: Isolation,
-    /// Processes that launch containers side by side; zero: as many as the machine has CPUs, at least two.
+    /// Processes that launch containers side by side; zero: as many as the machine has CPUs, at least two, and several
+    /// times as many with cgroups, in which newborns run at their own weight.
     pub launchers: usize,
     /// How long a whole start of the supervisor may take.
     pub supervisor_start_timeout: Duration,
@@ -40,6 +41,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many launchers a supervisor is started with.
+    pub(crate) fn launchers(&self) -> usize {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        match (self.launchers, self.isolation.roots().is_empty()) {
+            (0, true) => cpus.max(2),
+            (0, false) => cpus * 4,
+            (given, _) => given,
+        }
+    }
+
     /// The defaults: posix isolation, this very binary as helper.
     pub fn new(runtime_dir: PathBuf, helper: Vec<OsString>) -> Config {
         Config {

@@ -127,6 +127,9 @@ coded_struct!(Plan {
 /// Where programs are looked for when the environment names no `PATH` (Mesos's default).
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Bytes of command line and environment that Linux takes with an ordinary stack limit.
+const ARGUMENT_BYTES_MAX: usize = 2 << 20;
+
 /// Why there is no plan: the spec asks for something that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -136,6 +139,9 @@ pub enum Refusal {
     /// The sandbox must be an absolute path of UTF-8 text.
     #[error("'{0}' is not an absolute path")]
     Sandbox(String),
+    /// The kernel executes nothing with so much.
+    #[error("command and environment are longer than {ARGUMENT_BYTES_MAX} bytes together")]
+    TooLong,
     /// A command without a program.
     #[error("the command has no program")]
     NoProgram,
@@ -175,12 +181,11 @@ pub fn plan_launch(spec: &LaunchSpec, isolation: &Isolation) -> Result<Plan, Ref
     }
     let settings = settings(&cgroups, &spec.resources, isolation, true);
     before.extend(settings.into_iter().map(|setting| Before::Set { setting }));
-    let joins = cgroups.into_iter().map(|c| c.path).collect();
     let environment = environment(&spec.environment)?;
     finish(
         spec.user.as_ref(),
         before,
-        newborn(joins, &spec.rlimits, sandbox),
+        newborn(cgroups, &spec.rlimits, sandbox),
         &spec.command,
         environment,
     )
@@ -224,15 +229,11 @@ pub(crate) fn plan_fetch(
 /// Plans a command that checks a container: in its sandbox and cgroups, as its user, its output thrown away.
 pub(crate) fn plan_probe(probe: &CommandProbe, isolation: &Isolation) -> Result<Plan, Refusal> {
     let sandbox = sandbox_text(&probe.sandbox)?;
-    let joins = isolation
-        .cgroups(probe.container.as_str())
-        .into_iter()
-        .map(|c| c.path)
-        .collect();
+    let cgroups = isolation.cgroups(probe.container.as_str());
     finish(
         probe.user.as_ref(),
         Vec::new(),
-        newborn(joins, &[], sandbox),
+        newborn(cgroups, &[], sandbox),
         &probe.command,
         environment(&probe.environment)?,
     )
@@ -245,10 +246,14 @@ fn sandbox_text(sandbox: &Path) -> Result<String, Refusal> {
     }
 }
 
-/// The order matters: cgroups before anything is allocated for the program, the user last because it takes the right to
-/// do the rest away.
-fn newborn(joins: Vec<String>, rlimits: &[Rlimit], sandbox: String) -> Vec<Newborn> {
-    let mut steps: Vec<Newborn> = joins.into_iter().map(|path| Newborn::Join { path }).collect();
+/// The order matters. Cgroups before the program allocates anything; but that of the CPU only when nearly all is done,
+/// because from then on the process, for which its launcher waits, runs at the container's weight. The user last, because
+/// becoming it takes the right to do the rest away.
+fn newborn(cgroups: Vec<Cgroup>, rlimits: &[Rlimit], sandbox: String) -> Vec<Newborn> {
+    let (late, early): (Vec<Cgroup>, Vec<Cgroup>) =
+        cgroups.into_iter().partition(|c| c.controller == Controller::Cpu);
+    let join = |cgroup: Cgroup| Newborn::Join { path: cgroup.path };
+    let mut steps: Vec<Newborn> = early.into_iter().map(join).collect();
     steps.push(Newborn::OwnSession);
     steps.extend(rlimits.iter().map(|r| Newborn::Limit {
         resource: r.resource,
@@ -256,6 +261,7 @@ fn newborn(joins: Vec<String>, rlimits: &[Rlimit], sandbox: String) -> Vec<Newbo
         hard: r.hard,
     }));
     steps.push(Newborn::ChangeDirectory { path: sandbox });
+    steps.extend(late.into_iter().map(join));
     steps.push(Newborn::BecomeUser);
     steps
 }
@@ -340,6 +346,10 @@ impl Plan {
         }
         if self.environment.iter().any(|t| nul(t)) {
             return Err(Refusal::Nul("the environment"));
+        }
+        let texts = self.argv.iter().chain(&self.environment);
+        if texts.map(|t| t.len() + 1).sum::<usize>() > ARGUMENT_BYTES_MAX {
+            return Err(Refusal::TooLong);
         }
         if self.user.as_deref().is_some_and(nul) {
             return Err(Refusal::Nul("the user"));

@@ -157,37 +157,70 @@ async fn start(config: &Config) -> io::Result<()> {
         .helper
         .split_first()
         .ok_or_else(|| io::Error::other("no helper program is configured"))?;
+    let log_path = config.runtime_dir.join("supervisor.log");
+    if fs::metadata(&log_path).is_ok_and(|log| log.len() > LOG_BYTES_MAX) {
+        fs::rename(&log_path, log_path.with_extension("log.old"))?;
+    }
     let log = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(config.runtime_dir.join("supervisor.log"))?;
+        .open(&log_path)?;
     let folder = fs::canonicalize(&config.runtime_dir)?;
-    let mut child = tokio::process::Command::new(program)
+    let child = tokio::process::Command::new(program)
         .args(first)
         .arg("supervise")
         .arg("--runtime-dir")
         .arg(folder)
-        .args(["--launchers", &config.launchers.to_string()])
+        .args(["--launchers", &config.launchers().to_string()])
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()?;
-    let mut said = Vec::new();
-    if let Some(out) = child.stdout.take() {
-        out.take(READY.len() as u64).read_to_end(&mut said).await?;
-    }
-    if said == READY.as_bytes() {
-        // It outlives us; while we live, we let go of it when it dies.
-        tokio::spawn(async move { child.wait().await });
-        return Ok(());
-    }
-    let status = child.wait().await?;
+    let mut starting = Starting(Some(child));
+    let status = match &mut starting.0 {
+        None => return Ok(()),
+        Some(child) => {
+            let mut said = Vec::new();
+            if let Some(out) = child.stdout.take() {
+                out.take(READY.len() as u64).read_to_end(&mut said).await?;
+            }
+            if said == READY.as_bytes() {
+                starting.let_go();
+                return Ok(());
+            }
+            child.wait().await?
+        }
+    };
     Err(io::Error::other(format!(
         "the supervisor ended ({status}); see '{}'",
-        config.runtime_dir.join("supervisor.log").display()
+        log_path.display()
     )))
+}
+
+/// Bytes of stderr kept from one start of a supervisor to the next.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// A supervisor that is not ready. One that nobody waits for any more, because it took too long, must not stay.
+struct Starting(Option<tokio::process::Child>);
+
+impl Starting {
+    /// It is ready and outlives us; while we live, we reap it when it dies.
+    fn let_go(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            tokio::spawn(async move { child.wait().await });
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // Fails only when it is dead already.
+            let _ = child.start_kill();
+        }
+    }
 }
 
 async fn greet(mut stream: UnixStream, config: &Config) -> io::Result<(Session, Inventory, u32)> {

@@ -33,6 +33,9 @@ const BACKLOG_MAX: usize = 1024;
 /// is stopped in a debugger.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 
+/// A connection that was lost sooner than this is not replaced before.
+const SESSION_MIN: Duration = Duration::from_millis(200);
+
 /// Pauses between attempts to get a supervisor: doubling from the first to the second.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -101,11 +104,22 @@ impl Link {
         let mut session = session;
         loop {
             let pid = session.pid;
+            let begun = tokio::time::Instant::now();
             if let ControlFlow::Break(()) = self.converse(session, &mut orders).await {
                 return;
             }
             if let Some(stopped) = self.stopping.take() {
                 let _ = stopped.send(());
+                return;
+            }
+            // Two agents that share a folder by mistake, each taking the supervisor from the other, shall not do so as
+            // fast as they can.
+            let pause = SESSION_MIN.saturating_sub(begun.elapsed());
+            if self
+                .meanwhile(&mut orders, tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
                 return;
             }
             let Some((next, inventory)) = self.reconnect(&mut orders).await else {

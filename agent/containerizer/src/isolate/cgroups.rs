@@ -97,9 +97,10 @@ pub(crate) fn set(setting: &Setting) -> Result<(), CgroupError> {
             lower,
         } => {
             let memory = MemController::new(path.into(), root(), false);
+            let now = || read_number(path, "memory.limit_in_bytes");
             let grows = *bytes < 0
-                || read_number(path, "memory.limit_in_bytes")
-                    .is_none_or(|now| i64::try_from(now).is_ok_and(|now| *bytes > now));
+                // A new cgroup has no limit.
+                || !*lower && now().is_none_or(|now| i64::try_from(now).is_ok_and(|now| *bytes > now));
             // The bound on memory and swap must never be below the one on memory.
             if grows && *swap {
                 memory.set_memswap_limit(*bytes).map_err(failed(what()))?;
@@ -271,7 +272,9 @@ pub(crate) fn out_of_memory(path: &str, event_seen: bool) -> Option<OutOfMemory>
     if !event_seen {
         let control = fs::read_to_string(format!("{path}/memory.oom_control")).ok()?;
         // Kernels before 4.13 do not count; there only the event tells.
-        if keyed(&control, "oom_kill").unwrap_or(0) == 0 {
+        let killed = keyed(&control, "oom_kill").unwrap_or(0) > 0;
+        // When the limit was never hit, the host as a whole was out of memory, not the container.
+        if !killed || read_number(path, "memory.failcnt") == Some(0) {
             return None;
         }
     }

@@ -80,13 +80,13 @@ fn cgroups_are_made_limited_and_joined_before_the_user_is_switched() {
          set /cg/memory/mesos/c1/memory.limit_in_bytes 67108864\n\
          set /cg/pids/mesos/c1/pids.max 50\n\
          new process\n\
-         \x20 join /cg/cpu/mesos/c1\n\
          \x20 join /cg/cpuacct/mesos/c1\n\
          \x20 join /cg/memory/mesos/c1\n\
          \x20 join /cg/pids/mesos/c1\n\
          \x20 join /cg/freezer/mesos/c1\n\
          \x20 own session\n\
          \x20 change to /w/c1\n\
+         \x20 join /cg/cpu/mesos/c1\n\
          \x20 become nobody\n\
          \x20 execute [\"/bin/sh\"] [\"sh\", \"-c\", \"true\"]\n"
     );
@@ -151,6 +151,10 @@ fn what_cannot_be_is_refused() {
     assert_eq!(
         refused(|s| s.environment.push(("a".into(), "\0".into()))),
         Refusal::Nul("the environment")
+    );
+    assert_eq!(
+        refused(|s| s.command = Command::Shell("x".repeat(3 << 20).into())),
+        Refusal::TooLong
     );
     assert_eq!(
         refused(|s| s.sandbox = Arc::from(Path::new("w"))),

@@ -158,10 +158,8 @@ impl Supervisor {
             if !empty {
                 return;
             }
-            if let Err(error) = cgroups::remove(&container.cgroups) {
-                // The kernel lets go of a dead process a moment after its death: once more later.
-                eprintln!("supervisor: {error}");
-                return;
+            if cgroups::remove(&container.cgroups).is_err() {
+                return; // the kernel lets go of a dead process a moment after its death: once more later
             }
         }
         let (pid, exit) = (*pid, exit.clone());

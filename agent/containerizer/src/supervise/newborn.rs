@@ -22,7 +22,7 @@ pub(crate) struct Identity {
 /// A step in the form the newborn can take it without any preparation.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Write itself into this `cgroup.procs`.
+    /// Write itself into this cgroup's `tasks`.
     Join(std::fs::File),
     OwnSession,
     Limit(u32, libc::rlimit),

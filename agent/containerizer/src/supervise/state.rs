@@ -422,6 +422,9 @@ impl Supervisor {
                 continue;
             };
             if *again <= now {
+                if *pause < CLEARING_PAUSES.1 && *pause * 2 >= CLEARING_PAUSES.1 {
+                    eprintln!("supervisor: something of {key} cannot be killed; still trying");
+                }
                 *pause = (*pause * 2).min(CLEARING_PAUSES.1);
                 *again = now + *pause;
             } else if !all {

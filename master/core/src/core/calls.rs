@@ -69,7 +69,7 @@ impl MasterCore {
                 executor_id,
                 data,
             } => {
-                self.framework_message(cx, framework, framework_id, &agent_id, executor_id, data);
+                self.framework_message(cx, framework_id, &agent_id, executor_id, data);
             }
             Call::Request => {}
             Call::AcceptInverseOffers | Call::DeclineInverseOffers => {

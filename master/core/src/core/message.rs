@@ -2,7 +2,7 @@
 
 use super::{Cx, LinkUse, MasterCore};
 use crate::io::{Call, Effect, Event, LinkId};
-use crate::pages::{AgentKey, FrameworkKey};
+use crate::pages::AgentKey;
 use bytes::Bytes;
 use meseta_types::link::{FromAgent, ToAgent};
 use meseta_types::{AgentId, ExecutorId, FrameworkId};
@@ -45,7 +45,7 @@ impl MasterCore {
             } => {
                 self.executor_message(cx, agent, &framework_id, executor_id, data);
             }
-            FromAgent::Pong => self.pong(cx, agent),
+            FromAgent::Pong => self.pong(agent),
         }
     }
 
@@ -143,7 +143,6 @@ impl MasterCore {
     pub(super) fn framework_message(
         &mut self,
         cx: &mut Cx,
-        framework: FrameworkKey,
         framework_id: &FrameworkId,
         agent_id: &AgentId,
         executor_id: ExecutorId,
@@ -154,9 +153,10 @@ impl MasterCore {
             executor_id,
             data,
         };
-        let sent = self.agent_ids.get(agent_id).is_some_and(|agent| {
-            self.framework_books.get(framework).is_some() && self.send(cx, agent, message)
-        });
+        let sent = self
+            .agent_ids
+            .get(agent_id)
+            .is_some_and(|agent| self.send(cx, agent, message));
         if sent {
             self.counters.add("valid_framework_to_executor_messages");
         } else {

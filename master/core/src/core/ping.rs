@@ -34,7 +34,7 @@ impl MasterCore {
         self.ping(cx, agent);
     }
 
-    pub(super) fn pong(&mut self, _cx: &mut Cx, agent: AgentKey) {
+    pub(super) fn pong(&mut self, agent: AgentKey) {
         if let Some(book) = self.agent_books.get_mut(agent) {
             book.ping_outstanding = false;
             book.pings_missed = 0;

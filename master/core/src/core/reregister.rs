@@ -27,12 +27,12 @@ pub(super) struct Return {
     pub(super) link: LinkId,
     pub(super) spec: AgentSpec,
     pub(super) inventory: Inventory,
-    pub(super) from: From,
+    pub(super) from: KnownAs,
 }
 
 /// What the master knew of an agent that comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum KnownAs {
     /// Registered here, connected or not.
     Registered,
     /// Known from the registry.
@@ -103,21 +103,21 @@ impl MasterCore {
         let (from, moved, durable) = if let Some(old) = registered {
             let moved = old.hostname != spec.hostname || old.ip != spec.ip;
             (
-                From::Registered,
+                KnownAs::Registered,
                 moved,
                 old.wire == spec.wire && old.port == spec.port,
             )
         } else if let Some(old) = self.recovered.get(&id) {
             let moved = old.hostname != spec.hostname || old.ip != spec.ip;
             (
-                From::Recovered,
+                KnownAs::Recovered,
                 moved,
                 old.wire == spec.wire && old.port == spec.port,
             )
         } else if self.unreachable.contains_key(&id) {
-            (From::Unreachable, false, false)
+            (KnownAs::Unreachable, false, false)
         } else {
-            (From::Unknown, false, false)
+            (KnownAs::Unknown, false, false)
         };
         if moved {
             self.note(
@@ -149,7 +149,7 @@ impl MasterCore {
             return self.returned(cx, back);
         }
         let mut changes = vec![registry::put_agent(&id, &back.spec)];
-        if from == From::Unreachable {
+        if from == KnownAs::Unreachable {
             changes.push(registry::delete_unreachable(&id));
         }
         self.guards.insert(id, Guard::Returning);

@@ -4,13 +4,13 @@
 //! Order on the link: `Reregistered` first, then frameworks to be shut down, then kills it missed. Order for
 //! operators: frameworks, tasks, then the agent.
 
-use super::reregister::{From, Return};
+use super::reregister::{KnownAs, Return};
 use super::{Cx, MasterCore};
 use crate::io::OperatorEvent;
 use crate::pages::{AgentKey, FrameworkKey, TaskKey};
 use crate::state::{Desired, Standing, Task, TaskList};
 use meseta_types::link::{AgentSpec, Inventory, ToAgent};
-use meseta_types::task::{FrameworkSpec, Reason, ReportedTask};
+use meseta_types::task::{ExecutorSpec, FrameworkSpec, Reason, ReportedTask};
 use meseta_types::{AgentId, FrameworkId, Resources, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,12 +38,7 @@ impl MasterCore {
         if let Some(entry) = self.agents.get_mut(agent) {
             entry.reregistered_time = Some(cx.now.wall);
         }
-        let news = match from {
-            From::Registered | From::Recovered => None,
-            From::Unreachable => Some("Unreachable agent re-reregistered"),
-            From::Unknown => Some("Unknown agent reregistered"),
-        };
-        let taken = self.take_inventory(cx, agent, &id, inventory, from, news);
+        let taken = self.take_inventory(cx, agent, &id, inventory, from);
         let missing = self.missing_tasks(agent, &taken.listed);
         self.drop_missing_executors(cx, agent, &taken.executors);
         self.forget_lost_tasks(&id);
@@ -109,72 +104,86 @@ impl MasterCore {
         agent: AgentKey,
         id: &AgentId,
         inventory: Inventory,
-        from: From,
-        news: Option<&str>,
+        from: KnownAs,
     ) -> Taken {
-        let mut taken = Taken::default();
         let specs: BTreeMap<FrameworkId, FrameworkSpec> = inventory
             .frameworks
             .into_iter()
             .filter_map(|spec| Some((spec.id.clone()?, spec)))
             .collect();
-        for reported in &inventory.executors {
-            let Some(framework) = self.reported_framework(cx, id, &reported.framework_id, &specs, &mut taken)
-            else {
-                continue;
-            };
-            let key = (framework, reported.executor.executor_id.clone());
-            let there = self
-                .agents
-                .get(agent)
-                .is_some_and(|a| a.executors.contains_key(&key));
-            if !there {
-                self.insert_executor(agent, framework, Arc::new(reported.executor.clone()));
-                self.sharing
-                    .allocated(framework, agent, &reported.executor.resources);
+        let mut taken = Taken::default();
+        for reported in inventory.executors {
+            let framework = self.reported_framework(cx, id, &reported.framework_id, &specs, &mut taken);
+            if let Some(framework) = framework {
+                self.take_executor(agent, framework, reported.executor, &mut taken);
             }
-            taken.executors.insert(key);
         }
         for reported in inventory.tasks {
-            let Some(framework) = self.reported_framework(cx, id, &reported.framework_id, &specs, &mut taken)
-            else {
-                continue;
-            };
-            let key = (framework, reported.task_id.clone());
-            taken.listed.insert(key.clone());
-            match self.task_ids.get(&key) {
-                Some(task) if self.is_here(task, id) => {}
-                Some(task) if self.is_lost_with(task, id) => {
-                    let reported = self.forward_only(cx, task, reported);
-                    self.forget_task(task);
-                    self.adopt(cx, agent, framework, reported, news);
-                }
-                // The same id lives on another agent: two truths, the newer launch is kept and the other one ended.
-                Some(_) => {
-                    self.note(
-                        cx,
-                        "reregister_agent",
-                        format!("task {} is on another agent", key.1),
-                        None,
-                        Some(id),
-                    );
-                    taken.doubles.push(ToAgent::KillTask {
-                        framework_id: reported.framework_id,
-                        task_id: reported.task_id,
-                        kill_policy: Default::default(),
-                        grace: None,
-                    });
-                }
-                // A terminal task is unknown here because it was acknowledged: the agent will hear that.
-                None if from == From::Registered && reported.state.is_terminal() => {}
-                None => {
-                    let news = news.or((from == From::Registered).then_some("Agent reregistered"));
-                    self.forget_ended(framework, &reported.task_id, id);
-                    self.adopt(cx, agent, framework, reported, news);
-                }
+            let framework = self.reported_framework(cx, id, &reported.framework_id, &specs, &mut taken);
+            if let Some(framework) = framework {
+                self.take_task(cx, (agent, id, from), framework, reported, &mut taken);
             }
         }
         taken
+    }
+
+    fn take_executor(
+        &mut self,
+        agent: AgentKey,
+        framework: FrameworkKey,
+        executor: ExecutorSpec,
+        taken: &mut Taken,
+    ) {
+        let key = (framework, executor.executor_id.clone());
+        let there = self
+            .agents
+            .get(agent)
+            .is_some_and(|a| a.executors.contains_key(&key));
+        if !there {
+            self.sharing.allocated(framework, agent, &executor.resources);
+            self.insert_executor(agent, framework, Arc::new(executor));
+        }
+        taken.executors.insert(key);
+    }
+
+    fn take_task(
+        &mut self,
+        cx: &mut Cx,
+        (agent, id, from): (AgentKey, &AgentId, KnownAs),
+        framework: FrameworkKey,
+        reported: ReportedTask,
+        taken: &mut Taken,
+    ) {
+        let key = (framework, reported.task_id.clone());
+        taken.listed.insert(key.clone());
+        match self.task_ids.get(&key) {
+            Some(task) if self.is_here(task, id) => {}
+            Some(task) if self.is_lost_with(task, id) => {
+                let reported = self.forward_only(cx, task, reported);
+                self.forget_task(task);
+                self.adopt(cx, agent, framework, reported, from.news());
+            }
+            // The same id lives on another agent: two truths, the newer launch is kept and the other one ended.
+            Some(_) => {
+                let reason = format!("task {} is on another agent", key.1);
+                self.note(cx, "reregister_agent", reason, None, Some(id));
+                taken.doubles.push(ToAgent::KillTask {
+                    framework_id: reported.framework_id,
+                    task_id: reported.task_id,
+                    kill_policy: Default::default(),
+                    grace: None,
+                });
+            }
+            // A terminal task is unknown here because it was acknowledged: the agent will hear that.
+            None if from == KnownAs::Registered && reported.state.is_terminal() => {}
+            None => {
+                let news = from
+                    .news()
+                    .or((from == KnownAs::Registered).then_some("Agent reregistered"));
+                self.forget_ended(framework, &reported.task_id, id);
+                self.adopt(cx, agent, framework, reported, news);
+            }
+        }
     }
 
     /// The framework something was reported of; made known if it is not, refused if it was removed.
@@ -389,6 +398,18 @@ impl MasterCore {
             .collect();
         for kill in kills {
             self.send(cx, agent, kill);
+        }
+    }
+}
+
+impl KnownAs {
+    /// What the frameworks of its tasks hear: nothing where they may have noticed nothing, and nothing after a
+    /// fail-over, when they ask themselves.
+    fn news(self) -> Option<&'static str> {
+        match self {
+            KnownAs::Registered | KnownAs::Recovered => None,
+            KnownAs::Unreachable => Some("Unreachable agent re-reregistered"),
+            KnownAs::Unknown => Some("Unknown agent reregistered"),
         }
     }
 }

@@ -421,7 +421,7 @@ fn executor_named(name: &str) -> meseta_types::task::ExecutorSpec {
 
 proptest! {
     #[test]
-    fn the_books_stay_right(happenings in prop::collection::vec(happening(), 1..100)) {
+    fn the_books_stay_right(happenings in prop::collection::vec(happening(), 1..50)) {
         let mut storm = Storm::new();
         let mut accepted = std::collections::BTreeSet::new();
         for happening in happenings {

@@ -5,8 +5,9 @@ use super::accept::Hand;
 use super::{Cx, MasterCore};
 use crate::io::{Accept, Operation};
 use crate::pages::{FrameworkKey, OfferKey};
+use crate::state::TaskList;
 use meseta_types::task::Reason;
-use meseta_types::{OfferId, Resources, TaskState};
+use meseta_types::{OfferId, Resources, TaskId, TaskState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -119,6 +120,13 @@ impl MasterCore {
             match operation {
                 Operation::Launch { tasks, .. } | Operation::LaunchGroup { tasks, .. } => {
                     for task in tasks {
+                        if self.lives(framework, &task.task_id) {
+                            // An ACCEPT that came twice: its task runs, DROPPED would be a lie about it.
+                            let reason = format!("task {} runs already: {error}", task.task_id);
+                            let framework_id = self.frameworks.get(framework).map(|f| f.id.clone());
+                            self.note(cx, "accept", reason, framework_id.as_ref(), None);
+                            continue;
+                        }
                         let of = (&task.task_id, &task.agent_id);
                         self.refuse_task(cx, framework, of, state, Reason::INVALID_OFFERS, &message);
                     }
@@ -129,5 +137,12 @@ impl MasterCore {
                 }
             }
         }
+    }
+
+    fn lives(&self, framework: FrameworkKey, task_id: &TaskId) -> bool {
+        let known = self.task_ids.get(&(framework, task_id.clone()));
+        known
+            .and_then(|key| self.tasks.get(key))
+            .is_some_and(|task| task.list == TaskList::Active && !task.state().is_terminal())
     }
 }

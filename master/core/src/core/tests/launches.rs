@@ -60,6 +60,19 @@ fn an_offer_is_used_once() {
 }
 
 #[test]
+fn an_accept_that_came_twice_says_nothing_bad_of_the_task_it_launched() {
+    let (mut env, _, stream) = Env::started();
+    for _ in 0..2 {
+        env.accept(stream, "m-0000", &["m-O0"], vec![launch(vec![task("t1")])]);
+    }
+    env.expect(&[
+        "op <- TASK_ADDED t1 TASK_STAGING",
+        "link1 <- run t1 of m-0000 cpus(allocated: dev):1; mem(allocated: dev):128",
+        "note accept: task t1 runs already: Offer m-O0 is no longer valid",
+    ]);
+}
+
+#[test]
 fn bad_offers_drop_every_task_and_give_the_good_ones_up() {
     let (mut env, _, stream) = Env::started();
     let tasks = || vec![launch(vec![task("t1")])];

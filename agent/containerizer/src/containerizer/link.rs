@@ -137,25 +137,24 @@ impl Link {
         let mut buffer = vec![0; 64 << 10];
         let events = self.events.clone();
         loop {
+            // Also what came together with the greeting's end.
+            loop {
+                match frames.next::<Tell>() {
+                    Ok(Some(tell)) => self.told(tell),
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::error!(%error, "the supervisor is not understood");
+                        return ControlFlow::Continue(());
+                    }
+                }
+            }
             tokio::select! {
                 order = orders.recv(), if self.out.len() < UNSENT_BYTES_MAX => match order {
                     Some(order) => self.take(order),
                     None => return ControlFlow::Break(()),
                 },
                 length = read.read(&mut buffer), if self.backlog.len() < BACKLOG_MAX => match length {
-                    Ok(length) if length > 0 => {
-                        frames.push(buffer.get(..length).unwrap_or_default());
-                        loop {
-                            match frames.next::<Tell>() {
-                                Ok(Some(tell)) => self.told(tell),
-                                Ok(None) => break,
-                                Err(error) => {
-                                    tracing::error!(%error, "the supervisor is not understood");
-                                    return ControlFlow::Continue(());
-                                }
-                            }
-                        }
-                    }
+                    Ok(length) if length > 0 => frames.push(buffer.get(..length).unwrap_or_default()),
                     _ => return ControlFlow::Continue(()),
                 },
                 written = write.write(&self.out), if !self.out.is_empty() => match written {

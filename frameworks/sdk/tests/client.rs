@@ -98,6 +98,7 @@ async fn a_framework_lives_over_every_wire() {
 
         let stopping = tokio::spawn(async move { client.stop(Stop::Teardown).await });
         assert_eq!(fake.call().await.r#type(), Type::Teardown);
+        drop(stream);
         assert_eq!(stopping.await.unwrap(), Exit::TornDown);
         let last = until(&mut events, |e| match e {
             Event::Stopped(exit) => Some(exit),

@@ -2,7 +2,7 @@
 
 use super::backoff::{BackOff, Rng};
 use super::io::{
-    AckToken, Acked, CallError, CallSeq, CommandId, Epoch, Exit, LinkId, Output, Reply, Sent, TimerKind, Wish,
+    AckToken, Acked, CallError, CallSeq, CommandId, Epoch, LinkId, Output, Reply, Sent, TimerKind, Wish,
 };
 use super::rules::{self, Afterwards, Rule, Verdict};
 use super::{Broken, Driver, DriverConfig, State};
@@ -207,6 +207,11 @@ impl Calls {
         if let Some(command) = self.remove(seq).and_then(|p| p.command) {
             out.push(Output::Answer(command, result.map(|epoch| Sent { seq, epoch })));
         }
+    }
+
+    /// It needs no further answer.
+    pub(super) fn settled(&mut self, seq: CallSeq) {
+        self.remove(seq);
     }
 
     /// Timeouts and repetitions that are due.
@@ -451,7 +456,7 @@ impl Driver {
         };
         // The stream ends with a teardown, often before its answer is read: that answer counts from any link.
         if pending.kind() == call::Type::Teardown && says_gone(&reply) {
-            return self.exit(Exit::TornDown, out);
+            return self.teardown_accepted(now, seq, link, reply, out);
         }
         if link != self.link || !matches!(self.state, State::Subscribed { .. }) {
             return;

@@ -1,7 +1,7 @@
 //! Ending on purpose: flush and leave, leave at once, or remove the framework.
 
 use super::calls::NewCall;
-use super::io::{CallError, CommandId, Exit, Lane, Output, Stop};
+use super::io::{CallError, CallSeq, CommandId, Exit, Lane, LinkId, Output, Reply, Stop};
 use super::rules::{Afterwards, Rule};
 use super::{Driver, State};
 use meseta_proto::mesos::v1::scheduler::{self, call};
@@ -22,6 +22,8 @@ pub(super) struct Stopping {
     pub(super) command: CommandId,
     /// Whether TEARDOWN was handed to the calls.
     teardown_asked: bool,
+    /// Whether the master has taken it: the end of the stream is then its end.
+    teardown_taken: bool,
 }
 
 impl Driver {
@@ -39,6 +41,7 @@ impl Driver {
                 },
             command: id,
             teardown_asked: false,
+            teardown_taken: false,
         });
         self.resume_stopping(now, out);
     }
@@ -70,6 +73,27 @@ impl Driver {
         self.calls.send(now, &self.cfg, self.link, new, out);
     }
 
+    /// The master has taken the teardown, which means validated, not done: it is done when it ends the stream. Leaving
+    /// before that could be seen as a disconnection that comes first.
+    pub(super) fn teardown_accepted(
+        &mut self,
+        now: Mono,
+        seq: CallSeq,
+        link: LinkId,
+        reply: Reply,
+        out: &mut Vec<Output>,
+    ) {
+        let streaming = link == self.link && matches!(self.state, State::Subscribed { .. });
+        match &mut self.stopping {
+            Some(stopping) if streaming && reply == Reply::Accepted => {
+                stopping.teardown_taken = true;
+                stopping.until = now + self.cfg.drain_timeout;
+                self.calls.settled(seq);
+            }
+            _ => self.exit(Exit::TornDown, out),
+        }
+    }
+
     /// Ends when there is nothing left to wait for, or no time.
     pub(super) fn finish_stopping(&mut self, now: Mono, out: &mut Vec<Output>) {
         let Some(stopping) = &self.stopping else {
@@ -81,6 +105,9 @@ impl Driver {
             Stop::Abort => self.exit(Exit::Stopped, out),
             Stop::Failover if over || !subscribed || self.calls.in_flight() == 0 => {
                 self.exit(Exit::Stopped, out);
+            }
+            Stop::Teardown if stopping.teardown_taken && (over || !subscribed) => {
+                self.exit(Exit::TornDown, out);
             }
             Stop::Teardown if over => self.exit(Exit::Stopped, out),
             Stop::Failover | Stop::Teardown => {}

@@ -489,12 +489,21 @@ fn failover_does_not_wait_for_ever_and_abort_not_at_all() {
 
 #[test]
 fn a_teardown_is_done_when_the_master_says_so_in_any_way() {
-    // Its answer comes.
+    // Its answer comes, then the stream ends. Accepted is not done: nobody leaves before.
     let mut env = Env::subscribed();
     env.stop(Stop::Teardown);
     let seq = env.sent(call::Type::Teardown);
     env.reply(seq, Reply::Accepted);
-    env.cut();
+    env.nothing_else();
+    env.link(LinkEvent::Lost("the master ended the stream".into()));
+    assert_eq!(env.exited(), Exit::TornDown);
+
+    // Its answer comes, but the stream does not end: not for ever.
+    let mut env = Env::subscribed();
+    env.stop(Stop::Teardown);
+    let seq = env.sent(call::Type::Teardown);
+    env.reply(seq, Reply::Accepted);
+    env.pass(secs(5));
     assert_eq!(env.exited(), Exit::TornDown);
 
     // The stream ends first, then its answer comes.

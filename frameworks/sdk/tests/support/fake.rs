@@ -1,6 +1,6 @@
 //! A master made of strings: it takes what clients send, and says what the test tells it to. It knows no semantics;
 //! those are tested against the real master elsewhere.
-#![allow(clippy::unwrap_used, dead_code)]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 mod grpc;
 mod http;

@@ -1,4 +1,5 @@
 //! The fake master over gRPC.
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 use super::{Answer, Desk};
 use meseta_proto::binary;

@@ -1,4 +1,5 @@
 //! The fake master over HTTP. Its streams cut records across chunks on purpose.
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 use super::{Answer, Desk};
 use bytes::Bytes;

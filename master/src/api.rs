@@ -78,7 +78,7 @@ impl Api {
         };
         let answer = match target.process.as_str() {
             "master" => self.of_master(&target.rest, parts, body).await,
-            "version" => version::version(&self.master, &parts),
+            "version" => version::version(&parts),
             "files" => files::legacy(&self.master, &target.rest, &parts).await,
             "metrics" => metrics::endpoint(&self.master, &target.rest, &parts).await,
             "system" => metrics::system(&target.rest, &parts),
@@ -97,7 +97,7 @@ impl Api {
             Some("/meseta/v1/dropped") => extensions::dropped(master, &parts).await,
             Some("/meseta/v1/why_no_offers") => extensions::why_no_offers(master, &parts).await,
             Some("/health") => Ok(reply::empty(StatusCode::OK)),
-            Some("/version") => version::version(master, &parts),
+            Some("/version") => version::version(&parts),
             Some("/redirect") if rest == "/redirect" => Ok(legacy::redirect(master)),
             Some("/flags") => legacy::flags(master, &parts),
             Some("/state") => legacy::state(master, &parts).await,
@@ -108,7 +108,7 @@ impl Api {
             Some("/roles") => legacy::roles(master, &parts).await,
             Some("/weights") => legacy::weights(&parts),
             Some("/teardown") => legacy::teardown(master, parts, body).await,
-            _ => Ok(reply::not_found()),
+            _ => Ok(legacy::later(rest, &parts).unwrap_or_else(reply::not_found)),
         }
     }
 }

@@ -23,6 +23,7 @@ mod owner;
 mod run;
 mod sessions;
 mod show;
+mod timings;
 
 pub use clock::{WallClock, system_wall_clock};
 pub use config::{Advertised, Config, ConfigError, Registry};

@@ -11,11 +11,12 @@ use crate::clock::Clock;
 use crate::intake::{Arrivals, Closed, Message, Queued};
 use crate::run::Ended;
 use crate::sessions::Sessions;
+use crate::timings::Timings;
 use effects::Peers;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use meseta_master_core::MasterCore;
-use meseta_master_core::io::{CommitId, Effects, Input, LinkId, Outcome, StepDown, StreamId};
+use meseta_master_core::io::{CommitId, Effects, Input, LinkId, Outcome, StepDown, StreamId, TimerKind};
 use meseta_store::Store;
 use meseta_types::Now;
 use std::future::Future;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use views::Readers;
 
 /// Messages applied before their effects are carried out: small enough that an offer does not wait long behind others,
@@ -36,6 +38,14 @@ const TICKS_MAX: usize = 16;
 /// Queue lengths and work done, for metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Gauges {
+    /// Allocations, by how long they took.
+    pub(crate) allocations: Timings,
+    /// Writes to the registry, by how long they took.
+    pub(crate) writes: Timings,
+    /// Writes to the registry that are not answered yet.
+    pub(crate) writes_waiting: AtomicU64,
+    /// Readers that wait for a view.
+    pub(crate) readers_waiting: AtomicU64,
     /// Inputs applied.
     pub(crate) inputs: AtomicU64,
     /// Operators' event streams.
@@ -120,17 +130,38 @@ impl Owner {
             self.tick();
             self.flush();
             self.readers.serve(&self.core);
+            self.measure();
             if let Some(reason) = self.ending.take() {
                 return Ended::SteppedDown(reason);
             }
         }
     }
 
+    fn measure(&self) {
+        let gauges = &self.doors.gauges;
+        let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        gauges
+            .watchers
+            .store(number(self.peers.watchers()), Ordering::Relaxed);
+        gauges
+            .writes_waiting
+            .store(number(self.commits.len()), Ordering::Relaxed);
+        gauges
+            .readers_waiting
+            .store(number(self.readers.waiting()), Ordering::Relaxed);
+    }
+
     /// Runs what is due by now, the allocator included: what the batch freed is offered with its other effects.
     fn tick(&mut self) {
         for _ in 0..TICKS_MAX {
             match self.core.deadline() {
-                Some((due, _)) if due <= self.now.mono => self.step(Input::Tick),
+                Some((due, kind)) if due <= self.now.mono => {
+                    let started = Instant::now();
+                    self.step(Input::Tick);
+                    if kind == TimerKind::Allocate {
+                        self.doors.gauges.allocations.add(started.elapsed());
+                    }
+                }
                 _ => break,
             }
         }

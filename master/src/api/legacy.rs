@@ -86,6 +86,9 @@ fn facts(master: &Master, view: &View, with_flags: bool, state: &mut Object<'_>)
     if let Some(sha) = super::version::GIT_SHA {
         state.text("git_sha", sha)?;
     }
+    state.text("build_date", super::version::BUILD_DATE)?;
+    state.number("build_time", super::version::build_time())?;
+    state.text("build_user", super::version::BUILD_USER)?;
     state.number("start_time", me.start_time.as_secs_f64())?;
     if let Some(elected) = master.elected.get() {
         state.number("elected_time", elected.as_secs_f64())?;
@@ -204,6 +207,34 @@ pub(super) async fn roles(master: &Arc<Master>, parts: &Parts) -> Result<Respons
         Object::whole(out, |state| state.list("roles", roles.iter(), roles::role))
     })
     .await
+}
+
+/// Endpoints of features this release does not have, with the methods they know: reads are empty, writes are refused.
+const LATER: [(&str, &[&str]); 9] = [
+    ("/create-volumes", &["POST"]),
+    ("/destroy-volumes", &["POST"]),
+    ("/machine/down", &["POST"]),
+    ("/machine/up", &["POST"]),
+    ("/maintenance/schedule", &["GET", "POST"]),
+    ("/maintenance/status", &["GET"]),
+    ("/quota", &["GET", "POST", "DELETE"]),
+    ("/reserve", &["POST"]),
+    ("/unreserve", &["POST"]),
+];
+
+/// The answer of an endpoint of [`LATER`].
+pub(super) fn later(rest: &str, parts: &Parts) -> Option<Response> {
+    let paths = LATER.map(|(path, _)| path);
+    let path = path::longest(rest, &paths)?;
+    let (_, methods) = LATER.iter().find(|(known, _)| *known == path)?;
+    Some(match parts.method.as_str() {
+        "GET" if methods.contains(&"GET") => match query(parts) {
+            Ok(query) => reply::legacy_json(b"{}".to_vec(), &query, &parts.headers),
+            Err(refusal) => refusal.into(),
+        },
+        method if methods.contains(&method) => Refusal::standard(StatusCode::NOT_IMPLEMENTED).into(),
+        _ => reply::method_not_allowed(methods, &parts.method),
+    })
 }
 
 /// No role has a weight of its own in this release.

@@ -69,6 +69,7 @@ pub(super) async fn samples(master: &Master) -> Result<Vec<Sample>, Refusal> {
     if master.elected.get().is_some() {
         let view = master.intake.view().await?;
         of_resources(&view, &mut samples);
+        of_allocator(&view, &mut samples);
         of_agents(&view, &mut samples);
         of_frameworks(&view, &mut samples);
         of_tasks(&view, &mut samples);
@@ -79,10 +80,21 @@ pub(super) async fn samples(master: &Master) -> Result<Vec<Sample>, Refusal> {
         "master/operator_event_stream_subscribers",
         gauges.watchers.load(Ordering::Relaxed) as f64,
     ));
-    samples.push(Sample::gauge(
-        "master/event_queue_messages",
-        master.intake.waiting() as f64,
-    ));
+    for (name, value) in [
+        ("master/event_queue_messages", master.intake.waiting() as f64),
+        (
+            "master/event_queue_http_requests",
+            gauges.readers_waiting.load(Ordering::Relaxed) as f64,
+        ),
+        (
+            "registrar/queued_operations",
+            gauges.writes_waiting.load(Ordering::Relaxed) as f64,
+        ),
+    ] {
+        samples.push(Sample::gauge(name, value));
+    }
+    samples.extend(gauges.allocations.samples("allocator/mesos/allocation_run_ms"));
+    samples.extend(gauges.writes.samples("registrar/state_store_ms"));
     samples.push(Sample::counter(
         "master/inputs",
         gauges.inputs.load(Ordering::Relaxed) as f64,
@@ -106,6 +118,27 @@ fn of_resources(view: &View, samples: &mut Vec<Sample>) {
             for (what, value) in [("total", total), ("used", used), ("percent", percent)] {
                 samples.push(Sample::gauge(format!("master/{name}{kind}_{what}"), value));
             }
+        }
+    }
+}
+
+/// What the allocator has to give, and what of it is out.
+fn of_allocator(view: &View, samples: &mut Vec<Sample>) {
+    let (mut total, mut out) = (Resources::new(), Resources::new());
+    for (_, agent) in view.agents.iter() {
+        total += agent.total();
+        for usage in agent.usage.values() {
+            out += &usage.used;
+            out += &usage.offered;
+        }
+    }
+    for name in ["cpus", "mem", "disk"] {
+        let prefix = format!("allocator/mesos/resources/{name}");
+        for (what, bag) in [("total", &total), ("offered_or_allocated", &out)] {
+            samples.push(Sample::gauge(
+                format!("{prefix}/{what}"),
+                bag.scalar(name).to_f64(),
+            ));
         }
     }
 }

@@ -11,8 +11,8 @@ use meseta_store as store;
 use meseta_types::link::ToAgent;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// About what an item costs besides the bytes it carries: allocation, keys, the queue's entry.
 const ITEM_BYTES: usize = 256;
@@ -43,6 +43,11 @@ impl Peers {
         while self.watchers.len() > max {
             self.watchers.pop_front();
         }
+    }
+
+    /// Operators' streams.
+    pub(super) fn watchers(&self) -> usize {
+        self.watchers.len()
     }
 
     /// Tells every operator; who is gone or does not read is forgotten.
@@ -84,8 +89,6 @@ impl Owner {
                 self.step(input);
             }
         }
-        let watchers = u64::try_from(self.peers.watchers.len()).unwrap_or(u64::MAX);
-        self.doors.gauges.watchers.store(watchers, Ordering::Relaxed);
     }
 
     fn carry_out(&mut self, effect: Effect, cut: &mut Vec<Input>) {
@@ -161,7 +164,8 @@ impl Owner {
                 return Box::pin(std::future::ready((id, Outcome::Refused(why))));
             }
         };
-        let limit = self.doors.store_timeout;
+        let (limit, started) = (self.doors.store_timeout, Instant::now());
+        let gauges = Arc::clone(&self.doors.gauges);
         Box::pin(async move {
             let outcome = match tokio::time::timeout(limit, pending).await {
                 Ok(store::Outcome::Done(_)) => Outcome::Done,
@@ -176,6 +180,7 @@ impl Owner {
                     Outcome::Unknown
                 }
             };
+            gauges.writes.add(started.elapsed());
             (id, outcome)
         })
     }

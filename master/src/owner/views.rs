@@ -30,6 +30,11 @@ impl Readers {
         self.waiting.push(reader);
     }
 
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// When waiting readers may be served.
     pub(super) fn due(&self) -> Option<Instant> {
         if self.waiting.is_empty() {

@@ -109,6 +109,12 @@ async fn requests_are_refused_in_the_recorded_order_and_words() {
             400,
             "Invalid timeout 'abc': Failed to convert '' to number.\n",
         ),
+        (
+            raw("GET /reserve", "", ""),
+            405,
+            "405 Method Not Allowed. Expecting one of { 'POST' }, but received 'GET'.",
+        ),
+        (raw("POST /quota", "", "{garbage"), 501, "501 Not Implemented."),
         (raw("GET /nope", "", ""), 404, "404 Not Found."),
         (raw("GET //version", "", ""), 404, "404 Not Found."),
         (raw("GET /redirect/x", "", ""), 404, "404 Not Found."),
@@ -156,6 +162,8 @@ async fn empty_answers_have_the_recorded_shapes() {
         ("/tasks", r#"{"tasks":[]}"#),
         ("/roles", r#"{"roles":[]}"#),
         ("/weights", "[]"),
+        ("/quota", "{}"),
+        ("/maintenance/schedule", "{}"),
         ("/slaves?jsonp=cb", r#"cb({"slaves":[],"recovered_slaves":[]})"#),
     ] {
         assert_eq!(master.get(path).await.text(), answer, "{path}");

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Executors may take at most this long to come back: the master and frameworks wait meanwhile (Mesos's bound).
 const REREGISTRATION_MAX: Duration = Duration::from_secs(15);
 
+/// Environment variables in order; later ones of the same name win.
+pub type Variables = Vec<(Arc<str>, Arc<str>)>;
+
 /// The agent's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,7 +30,7 @@ pub struct Config {
     /// What frameworks choose agents by.
     pub attributes: Attributes,
     /// Variables every executor gets first.
-    pub executor_environment: Vec<(Arc<str>, Arc<str>)>,
+    pub executor_environment: Variables,
 }
 
 /// Why the flags make no settings. Exit code 2.
@@ -140,7 +143,7 @@ fn given(text: &str, role: &Role) -> Result<(Resources, Vec<String>), ConfigErro
 }
 
 /// `--executor_environment_variables`: a JSON object of texts.
-fn variables(text: &str) -> Result<Vec<(Arc<str>, Arc<str>)>, ConfigError> {
+fn variables(text: &str) -> Result<Variables, ConfigError> {
     let flag = "executor_environment_variables";
     let object: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).map_err(|e| wrong(flag, e))?;

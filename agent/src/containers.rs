@@ -2,6 +2,7 @@
 //!
 //! Held by the owner of the core. It translates; it decides nothing.
 
+use crate::config::Variables;
 use crate::launch::{self, Surroundings, Unsupported};
 use crate::owner::Message;
 use crate::probes;
@@ -28,7 +29,7 @@ pub(crate) struct Known {
     /// Its sandbox.
     pub(crate) sandbox: Arc<Path>,
     /// Its whole environment.
-    pub(crate) environment: Vec<(Arc<str>, Arc<str>)>,
+    pub(crate) environment: Variables,
     /// Its user.
     pub(crate) user: Option<Arc<str>>,
 }

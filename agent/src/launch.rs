@@ -3,7 +3,7 @@
 //! Pure: a function of the order and the agent's settings. What cannot be carried out in this release is refused here
 //! with a text that names the field; nothing a framework asked for is silently left out.
 
-use crate::config::Config;
+use crate::config::{Config, Variables};
 use meseta_agent_core::LaunchOrder;
 use meseta_containerizer::spec::{Command, LaunchSpec, Limit, Resources, Rlimit, Uri};
 use meseta_proto::mesos::v1 as pb;
@@ -173,7 +173,7 @@ fn environment(
     command: &pb::CommandInfo,
     sandbox: &Path,
     around: &Surroundings,
-) -> Result<Vec<(Arc<str>, Arc<str>)>, Unsupported> {
+) -> Result<Variables, Unsupported> {
     let flags = &around.config.flags;
     let sandbox = sandbox.to_string_lossy().into_owned();
     let grace = order
@@ -181,7 +181,7 @@ fn environment(
         .shutdown_grace_period
         .unwrap_or(flags.executor_shutdown_grace_period.0);
     let checkpoint = order.framework.checkpoint;
-    let mut all: Vec<(Arc<str>, Arc<str>)> = around.config.executor_environment.clone();
+    let mut all: Variables = around.config.executor_environment.clone();
     let mut set = |name: &str, value: &str| all.push((name.into(), value.into()));
     set("LIBPROCESS_IP", &around.address.ip().to_string());
     set("LIBPROCESS_PORT", "0");
@@ -218,9 +218,7 @@ fn environment(
 ///
 /// # Errors
 /// A text that names the variable.
-pub(crate) fn variables(
-    environment: Option<&pb::Environment>,
-) -> Result<Vec<(Arc<str>, Arc<str>)>, Unsupported> {
+pub(crate) fn variables(environment: Option<&pb::Environment>) -> Result<Variables, Unsupported> {
     let variables = environment.map_or(&[][..], |e| e.variables.as_slice());
     variables
         .iter()

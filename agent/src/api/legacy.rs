@@ -251,7 +251,7 @@ fn role(resources: &Resources, object: &mut Object<'_>) {
 
 fn labels(labels: Option<&pb::Labels>, object: &mut Object<'_>) {
     if let Some(labels) = labels {
-        object.list("labels", &labels.labels, |label, out| write(label, out));
+        object.list("labels", &labels.labels, write);
     }
 }
 

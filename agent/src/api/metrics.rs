@@ -59,7 +59,10 @@ pub(super) async fn samples(agent: &Agent) -> Result<Vec<Sample>, Refusal> {
     counters(&view, &mut all);
     for (name, count) in [
         ("containerizer/fetcher/task_fetches_failed", &agent.fetches.failed),
-        ("containerizer/fetcher/task_fetches_succeeded", &agent.fetches.succeeded),
+        (
+            "containerizer/fetcher/task_fetches_succeeded",
+            &agent.fetches.succeeded,
+        ),
     ] {
         all.push(Sample::counter(name, count.load(Ordering::Relaxed) as f64));
     }

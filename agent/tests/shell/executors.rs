@@ -46,7 +46,10 @@ async fn launched(link: &mut Session, address: SocketAddr) -> Events {
     .await;
     let early = call(json!({"type": "MESSAGE", "message": {"data": ""}}));
     let answer = post(address, API, &early).await;
-    assert_eq!((answer.code(), answer.text().as_str()), (403, "Executor is not subscribed"));
+    assert_eq!(
+        (answer.code(), answer.text().as_str()),
+        (403, "Executor is not subscribed")
+    );
     Events::open(address, API, &subscribe()).await
 }
 

@@ -116,7 +116,7 @@ impl Agent {
             return reply::not_found();
         };
         let answer = match target.process.as_str() {
-            "slave(1)" | "slave" => self.of_agent(&target.rest, parts, body).await,
+            "slave(1)" => self.of_agent(&target.rest, parts, body).await,
             "files" => self.of_files(&target.rest, &parts).await,
             "metrics" => metrics::endpoint(&self, &target.rest, &parts).await,
             "system" => metrics::system(&target.rest, &parts),

@@ -85,6 +85,11 @@ impl Streams {
         }
     }
 
+    /// Its reader is gone.
+    pub(crate) fn forget(&mut self, id: StreamId) {
+        self.open.remove(&id);
+    }
+
     /// Ends all streams because the agent ends: executors see a broken stream and look for the agent again.
     pub(crate) fn close_all(&mut self) {
         for (_, stream) in std::mem::take(&mut self.open) {

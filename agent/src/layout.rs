@@ -89,14 +89,22 @@ impl Layout {
         AgentId::new(target.file_name()?.to_str()?).ok()
     }
 
-    /// Points `meta/slaves/latest` at this agent.
+    /// Whether somebody took `meta/slaves/latest` away: it is made before the agent's folder, so a folder without it was
+    /// not left by a crash.
+    pub(crate) fn latest_was_removed(&self, agent: &AgentId) -> bool {
+        self.latest_agent().is_none() && self.meta().join("slaves").join(agent.as_str()).exists()
+    }
+
+    /// Points `meta/slaves/latest` at this agent; nothing to do if it does so already.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn set_latest_agent(&self, agent: &AgentId) -> io::Result<()> {
         let folder = self.meta().join("slaves").join(agent.as_str());
-        fs::create_dir_all(&folder)?;
-        relink(&folder, &self.meta().join("slaves/latest"))
+        if self.latest_agent().as_ref() != Some(agent) {
+            relink(&folder, &self.meta().join("slaves/latest"))?;
+        }
+        fs::create_dir_all(&folder)
     }
 
     /// Ids that have a folder below `slaves`.
@@ -235,8 +243,17 @@ mod tests {
         let id = AgentId::new("a-S0").unwrap();
         layout.set_latest_agent(&id).unwrap();
         layout.set_latest_agent(&id).unwrap();
-        assert_eq!(layout.latest_agent(), Some(id));
+        assert_eq!(layout.latest_agent(), Some(id.clone()));
         fs::remove_file(dir.path().join("meta/slaves/latest")).unwrap();
         assert_eq!(layout.latest_agent(), None);
+        assert!(layout.latest_was_removed(&id));
+    }
+
+    #[test]
+    fn an_agent_that_died_before_it_made_the_link_is_still_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().into());
+        layout.prepare().unwrap();
+        assert!(!layout.latest_was_removed(&AgentId::new("a-S0").unwrap()));
     }
 }

@@ -340,11 +340,13 @@ impl Owner {
             ) => {
                 self.parts.sandboxes.registered(agent_id);
                 let with = self.master.clone();
+                tracing::info!(agent = %agent_id, master = with.as_deref(), "registered");
                 self.parts.status.send_modify(|status| {
                     status.agent_id = Some(agent_id.clone());
                     status.registered_with = with;
                 });
             }
+            Input::ExecutorDisconnected(stream) => self.streams.forget(*stream),
             Input::ProbeDone { probe, .. } => {
                 self.probes.remove(probe);
             }

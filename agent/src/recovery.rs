@@ -22,7 +22,7 @@ pub(crate) struct Remembered {
 /// Sorts out what was found. Reads folders.
 pub(crate) fn remember(layout: &Layout, records: Vec<Record>) -> Remembered {
     let own = last_agent(&records).and_then(|agent| agent.id.clone());
-    let starts_anew = own.is_some() && layout.latest_agent().is_none();
+    let starts_anew = own.as_ref().is_some_and(|id| layout.latest_was_removed(id));
     if starts_anew {
         tracing::warn!(
             "the link meta/slaves/latest is gone: the agent forgets its tasks and registers as a new one"

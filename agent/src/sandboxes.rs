@@ -85,9 +85,6 @@ impl Sandboxes {
 
     /// The agent has this id: `meta/slaves/latest` says so from now on.
     pub(crate) fn registered(&self, agent: &AgentId) {
-        if self.agent().as_ref() == Some(agent) && self.layout.latest_agent().as_ref() == Some(agent) {
-            return;
-        }
         self.set_agent(Some(agent.clone()));
         let (layout, agent) = (self.layout.clone(), agent.clone());
         tokio::task::spawn_blocking(move || {

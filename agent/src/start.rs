@@ -219,6 +219,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let fetches = containers.fetches();
     let sandboxes = Sandboxes::new(config.layout.clone(), files.clone(), &remembered.records);
 
+    tracing::info!(address = %host.address, hostname = &*host.hostname, resources = %host.spec.resources,
+        records = remembered.records.len(), containers = found.len(), "agent starts");
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (status, statuses) = watch::channel(Status::default());
     let core = AgentCore::new(config.core(env.seed, host.limits), host.spec);

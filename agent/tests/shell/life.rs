@@ -205,6 +205,34 @@ async fn a_stopped_agent_ends_its_tasks_and_the_next_life_tells_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dead_supervisor_is_replaced_and_what_nobody_saw_is_told_as_unknown() {
+    let (home, mut master) = (Home::new(), Master::start().await);
+    let agent = Process::start(&home, master.address).await;
+    let mut link = master.registered(AGENT).await;
+    run(&mut link, &command("long", "exec sleep 1000", "")).await;
+    link.until(TaskState::Running).await;
+    let pid = pid_of(agent.address, "long").await;
+    let supervisors = home.supervisors();
+    for supervisor in &supervisors {
+        // A launcher may have ended with its supervisor already.
+        let _ = kill(Pid::from_raw(*supervisor), Signal::SIGKILL);
+    }
+    eventually("another supervisor", async || {
+        let now = home.supervisors();
+        (!now.is_empty() && now.iter().all(|one| !supervisors.contains(one))).then_some(())
+    })
+    .await;
+    assert_eq!(pid_of(agent.address, "long").await, pid, "the task goes on");
+    run(&mut link, &command("next", "true", "")).await;
+    link.until(TaskState::Finished).await;
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+    let last = link.until(TaskState::Failed).await.pop().unwrap().status;
+    assert!(last.message.as_deref().unwrap().contains("unknown"), "{last:?}");
+    agent.signal(Signal::SIGUSR2);
+    assert_eq!(agent.ends().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigusr1_unregisters_and_ends_the_tasks() {
     let (home, mut master) = (Home::new(), Master::start().await);
     let agent = Process::start(&home, master.address).await;

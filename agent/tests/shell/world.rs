@@ -40,6 +40,11 @@ impl Home {
         self.dir.path().join("run")
     }
 
+    /// Process ids of its supervisor and launchers.
+    pub fn supervisors(&self) -> Vec<i32> {
+        supervisors_below(&self.runtime_dir())
+    }
+
     /// The flags of an agent at home here.
     pub fn flags(&self, master: SocketAddr) -> Vec<String> {
         let user = nix::unistd::geteuid().is_root();
@@ -74,7 +79,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         // The supervisor outlives agents on purpose; with its folders gone nobody could reach it any more.
-        for pid in supervisors_below(&self.runtime_dir()) {
+        for pid in self.supervisors() {
             let _ =
                 nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
         }

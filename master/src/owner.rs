@@ -8,7 +8,7 @@ mod effects;
 mod views;
 
 use crate::clock::Clock;
-use crate::intake::{Arrivals, Closed, Message, Queued};
+use crate::intake::{Arrivals, Closed, MESSAGES_MAX, Message, Queued};
 use crate::run::Ended;
 use crate::sessions::Sessions;
 use crate::timings::Timings;
@@ -102,14 +102,12 @@ impl Owner {
                 .deadline()
                 .map(|(mono, _)| self.doors.clock.instant(mono));
             let due = self.readers.due();
-            let (mut woken_by, mut first) = (None, None);
+            let (mut first, mut lost, mut committed) = (None, Vec::new(), None);
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
-                Some(closed) = self.arrivals.closed.recv() => woken_by = self.closed(closed),
-                Some((id, outcome)) = self.commits.next(), if !self.commits.is_empty() => {
-                    woken_by = Some(Input::Committed { id, outcome });
-                }
+                Some(closed) = self.arrivals.closed.recv() => lost.push(closed),
+                Some(answer) = self.commits.next(), if !self.commits.is_empty() => committed = Some(answer),
                 () = at(tick) => {}
                 queued = self.arrivals.queue.recv() => match queued {
                     Some(queued) => first = Some(queued),
@@ -118,13 +116,27 @@ impl Owner {
                 () = at(due) => {}
             }
             self.now = self.doors.clock.now();
-            if let Some(input) = woken_by {
-                self.step(input);
+            if let Some((id, outcome)) = committed {
+                self.step(Input::Committed { id, outcome });
             }
-            for _ in 0..BATCH_MAX {
+            // A peer's last words were queued before its connection was lost, so they are applied before.
+            while let Ok(closed) = self.arrivals.closed.try_recv() {
+                lost.push(closed);
+            }
+            let count = if lost.is_empty() {
+                BATCH_MAX
+            } else {
+                MESSAGES_MAX + 1
+            };
+            for _ in 0..count {
                 match first.take().or_else(|| self.arrivals.queue.try_recv().ok()) {
                     Some(Queued { message, .. }) => self.apply(message),
                     None => break,
+                }
+            }
+            for closed in lost {
+                if let Some(input) = self.closed(closed) {
+                    self.step(input);
                 }
             }
             self.tick();

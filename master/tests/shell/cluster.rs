@@ -216,6 +216,19 @@ async fn an_operator_kills_a_task() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_answered_is_applied_before_the_end_of_its_stream() {
+    for _ in 0..20 {
+        let story = Story::begin().await;
+        assert_eq!(story.call(json!({"type": "TEARDOWN"})).await.status, 202);
+        drop(story.events);
+        within("the framework to be removed", async {
+            while story.master.json("/frameworks").await["completed_frameworks"] == json!([]) {}
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_see_why_offers_stay_away_and_what_was_dropped() {
     let mut story = Story::begin().await;
     let offers = story.events.next_of("OFFERS").await;

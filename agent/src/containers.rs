@@ -130,17 +130,25 @@ impl Containers {
         probes::run(order, known, self.containerizer.clone())
     }
 
-    /// Turns events into inputs until the containerizer is gone.
+    /// Turns events into inputs until the containerizer or the owner is gone; then its handle goes too.
     pub(crate) async fn forward(self, mut events: mpsc::Receiver<Event>, inbox: mpsc::Sender<Message>) {
-        while let Some(event) = events.recv().await {
-            let Some(input) = self.input(event) else { continue };
-            if inbox.send(Message::Input(input)).await.is_err() {
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = inbox.closed() => return,
+            };
+            let message = match event {
+                Some(event) => match self.input(event) {
+                    Some(input) => Message::Input(input),
+                    None => continue,
+                },
+                None => Message::Fault("the containerizer is gone".into()),
+            };
+            let is_last = matches!(message, Message::Fault(_));
+            if inbox.send(message).await.is_err() || is_last {
                 return;
             }
         }
-        let gone = Message::Fault("the containerizer is gone".into());
-        // Then the owner has ended already.
-        let _ = inbox.send(gone).await;
     }
 
     fn input(&self, event: Event) -> Option<Input> {

@@ -102,6 +102,7 @@ pub struct Running {
     status: watch::Receiver<Status>,
     owner: JoinHandle<Ended>,
     containerizer: Containerizer,
+    forward: JoinHandle<()>,
     server: JoinHandle<()>,
     stop_server: oneshot::Sender<()>,
 }
@@ -166,6 +167,7 @@ impl Running {
         // The server may have gone with the runtime.
         let _ = self.stop_server.send(());
         let _ = self.server.await;
+        let _ = self.forward.await;
         if let Ended::Stopped(_) = ended {
             // All its containers are gone: nothing is left to supervise. It may have gone before us.
             let _ = self.containerizer.stop_supervisor().await;
@@ -234,7 +236,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         sandboxes,
         status,
     };
-    tokio::spawn(containers.forward(events, inbox.clone()));
+    let forward = tokio::spawn(containers.forward(events, inbox.clone()));
     let owner = tokio::spawn(Owner::new(parts, messages).run(first));
     if let Some(master) = &config.flags.master {
         let leads = Input::Master(Some(master.trim().into()));
@@ -262,6 +264,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         status: statuses,
         owner,
         containerizer,
+        forward,
         server,
         stop_server,
     })

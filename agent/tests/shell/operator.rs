@@ -40,7 +40,7 @@ async fn every_recorded_error_is_answered_as_recorded() {
     let recording = read("agent-operator-errors", "content-type-charset.http");
     let answer = replay(agent.address(), &recording, &[]).await;
     same("content-type-charset.http", &recording, &answer, &[]);
-    agent.leave().await;
+    agent.drain().await;
     agent.join().await;
 }
 
@@ -138,7 +138,7 @@ async fn an_idle_agents_reads_have_the_recorded_shape() {
             "{name} adds {ours:?}"
         );
     }
-    agent.leave().await;
+    agent.drain().await;
     agent.join().await;
 }
 
@@ -280,6 +280,6 @@ async fn paths_and_streaming_rules_are_mesos() {
         let answer = post(address, "/api/v1", body).await;
         assert_eq!((answer.code(), answer.text().as_str()), (code, text), "{body}");
     }
-    agent.leave().await;
+    agent.drain().await;
     agent.join().await;
 }

@@ -70,6 +70,8 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// `--max_operator_event_stream_subscribers`.
     pub max_subscribers: usize,
+    /// `--publish_per_framework_metrics`.
+    pub per_framework_metrics: bool,
     /// `--log_dir`.
     pub log_dir: Option<PathBuf>,
     /// What `/flags` and GET_FLAGS show: names and values, sorted.
@@ -134,6 +136,7 @@ impl Config {
             registry_store_timeout: flags.registry_store_timeout.0,
             max_request_bytes: usize::try_from(flags.max_request_bytes.0).unwrap_or(usize::MAX),
             max_subscribers: size(flags.max_operator_event_stream_subscribers),
+            per_framework_metrics: flags.publish_per_framework_metrics,
             log_dir: flags.log_dir.clone(),
             flags: flags.shown(),
         })
@@ -154,6 +157,7 @@ impl Config {
             registry_store_timeout: Duration::from_secs(20),
             max_request_bytes: 10 << 20,
             max_subscribers: 1000,
+            per_framework_metrics: true,
             log_dir: None,
             flags: Vec::new(),
         }

@@ -90,6 +90,8 @@ meseta_types::flags! {
         pub max_unreachable_tasks_per_framework: u32 = "1000";
         /// Operator event streams at a time; a further one ends the oldest.
         pub max_operator_event_stream_subscribers: u32 = "1000";
+        /// Whether metrics are published for each framework.
+        pub publish_per_framework_metrics: bool = "true";
         /// Largest request body.
         pub max_request_bytes: FlagBytes = "10MB";
         /// Directory of the log file; unset: log to standard error only.
@@ -121,7 +123,6 @@ meseta_types::flags! {
         "log_auto_initialize": "the registry needs no initialisation";
         "logbufsecs": "log lines are not buffered";
         "memory_profiling" = "false": "there is no built-in memory profiler";
-        "publish_per_framework_metrics": "metrics are not kept per framework in this release";
         "quorum": "the registry is not a replicated log";
         "registry_strict" = "false": "it never was more than an experiment";
         "require_agent_domain" = "false": "agents have no domains in this release";

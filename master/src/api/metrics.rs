@@ -2,6 +2,8 @@
 //!
 //! Counters come from the core, gauges are counted from a view by whoever asks, so measuring costs the core nothing.
 
+mod frameworks;
+
 use super::query;
 use crate::gate::Action;
 use crate::master::Master;
@@ -24,7 +26,7 @@ pub(super) async fn endpoint(master: &Master, rest: &str, parts: &Parts) -> Resu
         return Err(Refusal::standard(http::StatusCode::FORBIDDEN));
     }
     if rest == "/" {
-        let text = prometheus(&samples(master).await?);
+        let text = prometheus(&samples(master, false).await?);
         let mut response = reply::text(http::StatusCode::OK, text);
         response
             .headers_mut()
@@ -38,7 +40,7 @@ pub(super) async fn endpoint(master: &Master, rest: &str, parts: &Parts) -> Resu
     if let Some(timeout) = query.get("timeout") {
         parse_duration(timeout).map_err(|_| bad_timeout(timeout))?;
     }
-    let body = snapshot_json(&samples(master).await?);
+    let body = snapshot_json(&samples(master, true).await?);
     Ok(reply::legacy_json(body, &query, &parts.headers))
 }
 
@@ -57,8 +59,8 @@ fn bad_timeout(text: &str) -> Refusal {
     Refusal::bad_request(format!("Invalid timeout '{text}': {why}.\n"))
 }
 
-/// Every metric, sorted.
-pub(super) async fn samples(master: &Master) -> Result<Vec<Sample>, Refusal> {
+/// Every metric, sorted; those of each framework only if they are wanted.
+pub(super) async fn samples(master: &Master, per_framework: bool) -> Result<Vec<Sample>, Refusal> {
     let mut samples = system_samples();
     samples.push(Sample::gauge(
         "master/elected",
@@ -74,6 +76,9 @@ pub(super) async fn samples(master: &Master) -> Result<Vec<Sample>, Refusal> {
         of_frameworks(&view, &mut samples);
         of_tasks(&view, &mut samples);
         of_counters(&view, &mut samples);
+        if per_framework && master.config.per_framework_metrics {
+            frameworks::samples(&view, &mut samples);
+        }
     }
     let gauges = &master.gauges;
     samples.push(Sample::gauge(
@@ -242,7 +247,7 @@ fn task_reason_name(state: TaskState, source: u8, reason: Option<Reason>) -> Str
 }
 
 /// Counters shown from the start, at zero (Mesos, `src/master/metrics.hpp`).
-const COUNTERS: [&str; 50] = [
+const COUNTERS: [&str; 55] = [
     "dropped_messages",
     "invalid_executor_to_framework_messages",
     "invalid_framework_to_executor_messages",
@@ -292,6 +297,11 @@ const COUNTERS: [&str; 50] = [
     "tasks_gone_by_operator",
     "tasks_killed",
     "tasks_lost",
+    "valid_executor_to_framework_messages",
+    "valid_framework_to_executor_messages",
+    "valid_operation_status_update_acknowledgements",
+    "valid_operation_status_updates",
+    "valid_status_update_acknowledgements",
     "valid_status_updates",
 ];
 

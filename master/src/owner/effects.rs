@@ -5,7 +5,7 @@ use crate::intake::{StreamPeer, Watcher};
 use crate::outbox::{Full, Outbox};
 use meseta_master_core::Refusal;
 use meseta_master_core::io::{
-    Change, CommitId, Effect, Event, Input, LinkId, OperatorEvent, Outcome, RequestId, StreamId,
+    Change, CommitId, Effect, Event, Input, LinkId, OperatorEvent, Outcome, RequestId, Session, StreamId,
 };
 use meseta_store as store;
 use meseta_types::link::ToAgent;
@@ -105,6 +105,9 @@ impl Owner {
                 framework_id,
                 session,
             } => {
+                if matches!(session, Session::Disconnected { .. }) {
+                    tracing::info!(%framework_id, "a framework is disconnected");
+                }
                 let streams = &self.peers.streams;
                 let text = |stream| {
                     streams
@@ -113,7 +116,10 @@ impl Owner {
                 };
                 self.doors.sessions.apply(framework_id, session, text);
             }
-            Effect::Operator(event) => self.peers.tell_operators(event),
+            Effect::Operator(event) => {
+                log(&event);
+                self.peers.tell_operators(event);
+            }
             Effect::Answer { request, answer } => {
                 if let Some(waiting) = self.peers.requests.remove(&request) {
                     let _who_left_needs_none = waiting.send(answer);
@@ -183,6 +189,41 @@ impl Owner {
             gauges.writes.add(started.elapsed());
             (id, outcome)
         })
+    }
+}
+
+/// What an operator finds in the log: who comes and goes; tasks only when asked for more.
+fn log(event: &OperatorEvent) {
+    match event {
+        OperatorEvent::TaskAdded(task) => tracing::debug!(
+            task_id = %task.task_id,
+            framework_id = %task.framework_id,
+            agent_id = %task.agent_id,
+            "a task is added"
+        ),
+        OperatorEvent::TaskUpdated {
+            framework_id,
+            status,
+            state,
+        } => {
+            tracing::debug!(task_id = %status.task_id, %framework_id, state = state.name(), "a task's state")
+        }
+        OperatorEvent::AgentAdded(agent) => {
+            let address = std::net::SocketAddr::new(agent.spec.ip, agent.spec.port);
+            tracing::info!(agent_id = %agent.id, hostname = &*agent.spec.hostname, %address, "an agent is added");
+        }
+        OperatorEvent::AgentRemoved { agent_id } => tracing::info!(%agent_id, "an agent is removed"),
+        OperatorEvent::FrameworkAdded { framework, .. } => {
+            tracing::info!(framework_id = %framework.id, name = &*framework.spec.name, "a framework is added");
+        }
+        OperatorEvent::FrameworkUpdated { framework, .. } => {
+            tracing::info!(framework_id = %framework.id, name = &*framework.spec.name, "a framework is updated");
+        }
+        OperatorEvent::FrameworkRemoved { framework } => tracing::info!(
+            framework_id = framework.id.as_ref().map(tracing::field::display),
+            name = &*framework.name,
+            "a framework is removed"
+        ),
     }
 }
 

@@ -126,6 +126,9 @@ async fn a_task_runs_from_offer_to_acknowledged_end() {
         (&json!(1.0), &json!(0.5))
     );
 
+    let launches = format!("master/frameworks/f/{framework}/operations/launch");
+    assert_eq!(metrics[launches], json!(1.0));
+
     let teardown = json!({"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework}}});
     let answer = story.master.operator(&teardown.to_string()).await;
     assert_eq!((answer.status, answer.text()), (200, ""));

@@ -391,6 +391,45 @@ async fn a_dead_launcher_is_replaced() {
 }
 
 #[tokio::test]
+async fn launchers_that_die_in_their_work_start_nothing_twice_and_lose_nothing() {
+    let mut host = Host::new().await;
+    let counter = host.folder().join("counter");
+    let supervisor = host.supervisor();
+    const TASKS: usize = 100;
+    for n in 0..TASKS {
+        host.launch(&format!("t{n}"), &format!("echo {n} >> {}", counter.display()))
+            .await;
+    }
+    let (mut started, mut over) = (0, 0);
+    while over < TASKS {
+        match host.next().await {
+            Event::Launched { .. } => started += 1,
+            Event::Exited { id, exit } => {
+                // A newborn may die with its launcher after it was recorded.
+                assert!(matches!(exit.status(), Some(0 | 9)), "{id}: {exit:?}");
+                over += 1;
+            }
+            Event::LaunchFailed { .. } => over += 1,
+            other => panic!("{other:?}"),
+        }
+        if started % 10 == 1 {
+            let launchers = processes_of(&host.config.runtime_dir);
+            if let Some(launcher) = launchers.into_iter().find(|pid| *pid != supervisor) {
+                kill(launcher, 9);
+            }
+        }
+    }
+    let text = std::fs::read_to_string(&counter).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let count = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), count, "something was started twice");
+    assert!(count > TASKS / 2, "{count}");
+    host.end().await;
+}
+
+#[tokio::test]
 async fn another_build_takes_over_in_place_and_keeps_exit_statuses() {
     let mut host = Host::new().await;
     host.launch("c", "while [ ! -e stop ]; do sleep 0.01; done; exit 9")

@@ -105,6 +105,7 @@ impl Supervisor {
             sandbox: sandbox.unwrap_or_default(),
             state: State::Queued,
             doomed: false,
+            deaths: 0,
             oom: None,
             oom_seen: false,
         };

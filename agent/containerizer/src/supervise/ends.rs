@@ -9,13 +9,16 @@ use super::pool::Lost;
 use super::state::{State, Supervisor};
 use super::sys;
 use crate::isolate::{Controller, cgroups};
-use crate::wire::{Class, Failure, MemoryLimit, Order, Tell, WireExit};
+use crate::wire::{Class, Failure, MemoryLimit, Tell, WireExit};
 use std::io;
 use std::os::fd::OwnedFd;
 
 /// Deaths of unknown processes remembered while launchers are at work. More than launchers can have newborns only
 /// happens when tasks leave orphans by the thousand; then the oldest knowledge is not the one needed.
 const EARLY_DEATHS_MAX: usize = 10_000;
+
+/// A launch that costs this many launchers their lives is not tried again.
+const LAUNCHER_DEATHS_MAX: u8 = 3;
 
 impl Supervisor {
     /// Appends to the log. A full disk must not stop the supervisor: what is not logged is still told to the agent.
@@ -84,6 +87,8 @@ impl Supervisor {
                 sys::reap(dead.pid);
                 self.ended(&key, dead.pid, exit, false);
             } else if self.pool.has(dead.pid) {
+                // With its newborn, as long as that is of its group: nothing may start that we do not know of.
+                sys::kill_group(dead.pid, libc::SIGKILL);
                 sys::reap(dead.pid);
                 self.hear_launchers();
                 if let Some(lost) = self.pool.replace(dead.pid, &self.poll)? {
@@ -105,22 +110,33 @@ impl Supervisor {
         Ok(())
     }
 
-    /// A launcher died in its work. Only the log knows whether its newborn lives.
+    /// A launcher died, perhaps at this order, and its newborn with it unless that had made a session of its own, which
+    /// comes after its record: so the log knows whether there is one.
     fn lost_launcher(&mut self, lost: Lost) {
+        for key in &lost.waiting {
+            if let Some(container) = self.containers.get_mut(key) {
+                container.state = State::Queued;
+            }
+        }
         let Some(order) = lost.in_work else {
             return;
         };
-        eprintln!("supervisor: a launcher died while launching {}", order.key);
-        let Order { key, .. } = order;
+        eprintln!("supervisor: a launcher died that had to launch {}", order.key);
         let history = Log::read(self.log.path()).unwrap_or_default();
-        match history.processes.get(&key) {
-            Some(logged) if logged.exit.is_none() => self.born(&key, logged.pid),
-            Some(logged) => {
-                let pid = logged.pid;
-                self.failed(&key, pid, launcher_died());
-            }
-            None => self.failed(&key, 0, launcher_died()),
+        let key = order.key.clone();
+        if let Some(logged) = history.processes.get(&key) {
+            // If it is dead already, we buried it as somebody unknown.
+            return self.born(&key, logged.pid);
         }
+        let Some(container) = self.containers.get_mut(&key) else {
+            return;
+        };
+        container.deaths += 1;
+        if container.doomed || container.deaths >= LAUNCHER_DEATHS_MAX {
+            return self.failed(&key, 0, launcher_died());
+        }
+        container.state = State::Queued;
+        self.pool.order_again(order);
     }
 
     /// The first process of a container is gone.

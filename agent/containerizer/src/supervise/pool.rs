@@ -40,6 +40,8 @@ pub(crate) struct Pool {
 pub(crate) struct Lost {
     /// The one that it may have carried out.
     pub(crate) in_work: Option<Order>,
+    /// Keys of those that it cannot have begun, which wait again.
+    pub(crate) waiting: Vec<String>,
 }
 
 impl Pool {
@@ -75,6 +77,8 @@ impl Pool {
                 sys::close_all_but(&keep);
                 std::mem::forget(ours); // closed above
                 sys::default_signals();
+                // A group of its own and its newborns', until they make theirs.
+                let _ = rustix::process::setpgid(None, None);
                 let kill = Some(rustix::process::Signal::KILL);
                 let set = rustix::process::set_parent_process_death_signal(kill);
                 let parent = rustix::process::getppid().map(|p| p.as_raw_nonzero().get());
@@ -84,6 +88,11 @@ impl Pool {
                 launcher::run(theirs, supervisor, self.log.clone())
             }
         }
+    }
+
+    /// Takes an order back that no launcher has carried out.
+    pub(crate) fn order_again(&mut self, order: Order) {
+        self.waiting.push_front(order);
     }
 
     /// Takes an order; false: too many wait.
@@ -176,10 +185,11 @@ impl Pool {
         };
         let mut old = std::mem::replace(slot, fresh);
         let in_work = old.orders.pop_front();
+        let waiting = old.orders.iter().map(|order| order.key.clone()).collect();
         while let Some(order) = old.orders.pop_back() {
             self.waiting.push_front(order);
         }
-        Ok(Some(Lost { in_work }))
+        Ok(Some(Lost { in_work, waiting }))
     }
 
     /// Whether this is one of the launchers.

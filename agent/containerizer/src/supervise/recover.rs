@@ -79,6 +79,7 @@ impl Supervisor {
                 sandbox: logged.sandbox.clone(),
                 state: State::Launching,
                 doomed: logged.class != Class::Task,
+                deaths: 0,
                 oom: None,
                 oom_seen: false,
             };
@@ -187,6 +188,7 @@ impl Supervisor {
                 sandbox: String::new(),
                 state: State::Launching,
                 doomed: true,
+                deaths: 0,
                 oom: None,
                 oom_seen: false,
             };

@@ -49,6 +49,8 @@ pub(crate) struct Container {
     pub(crate) state: State,
     /// It shall be killed as soon as it lives.
     pub(crate) doomed: bool,
+    /// Launchers that died at it.
+    pub(crate) deaths: u8,
     /// Becomes readable when the kernel runs out of memory for it.
     pub(crate) oom: Option<OwnedFd>,
     pub(crate) oom_seen: bool,

@@ -3,7 +3,9 @@
 use crate::wait::PATIENCE;
 use meseta_sdk::proto as v1;
 use meseta_sdk::task::{Needs, Task};
-use meseta_sdk::{Client, Config, Event, Events, Framework, IdentityStore, Offer, Stop, Transport};
+use meseta_sdk::{
+    CallError, Client, Config, Event, Events, Framework, IdentityStore, Offer, Stop, Transport,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -220,6 +222,29 @@ impl Scheduler {
         self.launch_all(vec![task], needs);
     }
 
+    /// Launches a task, again under another name when its offer was void already (its agent has just left, say), and
+    /// waits for its end, which is returned.
+    pub fn run(&mut self, name: &str, line: &str, needs: &Needs) -> v1::TaskStatus {
+        for attempt in 0.. {
+            let id = format!("{name}-{attempt}");
+            let offers = self.offers_for(needs);
+            let task = Task::shell(&id, line);
+            if self.try_launch_from(offers, vec![task], needs).is_err() {
+                // Its subscription is over: the next one brings other offers.
+                self.hear("another offer comes");
+                continue;
+            }
+            self.until("the task ends", |h| {
+                h.last(&id).is_some_and(|s| terminal(s.state()))
+            });
+            match self.heard.last(&id) {
+                Some(end) if end.reason() != v1::task_status::Reason::InvalidOffers => return end.clone(),
+                _ => {}
+            }
+        }
+        unreachable!("the loop has no end")
+    }
+
     /// Launches tasks with equal needs in one ACCEPT.
     ///
     /// # Panics
@@ -241,12 +266,17 @@ impl Scheduler {
     ///
     /// # Panics
     /// When the master does not take the call.
-    pub fn launch_from(
+    pub fn launch_from(&mut self, offers: (Vec<Offer>, Vec<v1::Resource>), tasks: Vec<Task>, needs: &Needs) {
+        let sent = self.try_launch_from(offers, tasks, needs);
+        sent.unwrap_or_else(|error| panic!("ACCEPT: {error}"));
+    }
+
+    fn try_launch_from(
         &mut self,
         (offers, mut cut): (Vec<Offer>, Vec<v1::Resource>),
         tasks: Vec<Task>,
         needs: &Needs,
-    ) {
+    ) -> Result<(), CallError> {
         let agent = offers.first().map(|o| o.agent_id.clone()).unwrap_or_default();
         let tasks = tasks.into_iter().map(|task| {
             let mine = needs
@@ -256,10 +286,8 @@ impl Scheduler {
             task.build(&agent, mine)
         });
         let tasks = tasks.collect();
-        let sent = self
-            .runtime
-            .block_on(self.client.launch(offers, tasks, Duration::ZERO));
-        sent.unwrap_or_else(|error| panic!("ACCEPT: {error}"));
+        let launch = self.client.launch(offers, tasks, Duration::ZERO);
+        self.runtime.block_on(launch).map(drop)
     }
 
     /// Runs a call of the client to its end.

@@ -132,13 +132,14 @@ fn containers_are_held_to_their_limits_and_leave_nothing_behind() {
     fork_bomb(&mut isolated, &mut bar);
     isolated.scheduler.teardown();
     pair.stop();
-    let left = std::fs::read_dir(HIERARCHIES)
-        .unwrap()
-        .flatten()
-        .map(|h| h.path().join(&root));
-    let left: Vec<PathBuf> = left.filter(|g| g.exists()).collect();
+    // The agent's own groups stay for its next start, but nothing is in them.
+    let hierarchies = std::fs::read_dir(HIERARCHIES).unwrap().flatten();
+    let left: Vec<PathBuf> = hierarchies
+        .map(|h| h.path().join(&root))
+        .filter(|g| g.exists() && std::fs::remove_dir(g).is_err())
+        .collect();
     bar.figure(
-        "groups of the agent after it ended",
+        "groups in the agent's after it ended",
         format!("{left:?}"),
         "none",
         left.is_empty(),

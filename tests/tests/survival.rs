@@ -107,9 +107,8 @@ fn agent_and_master_come_back_and_every_task_keeps_its_process() {
             after == before,
         );
         // A task launched now ends as it should: the cluster is whole again.
-        let name = format!("after-{role}");
-        scheduler.launch(Task::shell(&name, "true"), &NEEDS);
-        scheduler.until("a new task finishes", |h| h.is(&name, TaskState::TaskFinished));
+        let end = scheduler.run(&format!("after-{role}"), "true", &NEEDS);
+        assert_eq!(end.state(), TaskState::TaskFinished, "{end:?}");
     }
     let running = scheduler.heard().count(|s| s == TaskState::TaskRunning);
     bar.figure("tasks told as running", running, count(), running == count());

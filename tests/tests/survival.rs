@@ -8,7 +8,7 @@ use meseta_sdk::{IdentityStore, Transport};
 use meseta_tests::bar::{self, Bar};
 use meseta_tests::binary::meseta;
 use meseta_tests::cluster::{Up, alive, arguments, signal};
-use meseta_tests::scheduler::{Scheduler, patient, terminal};
+use meseta_tests::scheduler::{Heard, Scheduler, patient, terminal};
 use meseta_tests::wait;
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
@@ -119,11 +119,30 @@ fn agent_and_master_come_back_and_every_task_keeps_its_process() {
     bar.finish();
 }
 
-/// Without the supervisor its tasks cannot be watched: they end, and that is what is told.
+/// Without their supervisor tasks live on or die; what is told of them is what happened.
 fn supervisor_dies(up: &Up, scheduler: &mut Scheduler, tasks: &BTreeSet<i32>, bar: &mut Bar) {
     let old = up.kill("supervise");
+    let took = back(up, "supervise", old);
+    bar.note(format!(
+        "kill -9 of the supervisor: a new process after {:.2} s",
+        took.as_secs_f64()
+    ));
+    let end = scheduler.run("after-supervise", "true", &NEEDS);
+    assert_eq!(end.state(), TaskState::TaskFinished, "{end:?}");
+    let living = tasks.iter().filter(|pid| alive(**pid)).count();
+    scheduler.until("as many run as are told to", |h| {
+        sleepers_told(h, |s| s == TaskState::TaskRunning) == living
+    });
+    bar.figure("told as running after it", living, "as many as live", true);
+
+    let open: Vec<String> = (0..count()).map(|n| format!("sleep-1001-{n}")).collect();
+    for task in &open {
+        if !scheduler.heard().last(task).is_some_and(|s| terminal(s.state())) {
+            scheduler.kill(task);
+        }
+    }
     scheduler.until("every sleeper's end is told", |h| {
-        h.count(|s| s == TaskState::TaskRunning) == 0
+        sleepers_told(h, terminal) == count()
     });
     wait::until("no process of them is left", || {
         let left: Vec<&i32> = tasks.iter().filter(|pid| alive(**pid)).collect();
@@ -133,20 +152,18 @@ fn supervisor_dies(up: &Up, scheduler: &mut Scheduler, tasks: &BTreeSet<i32>, ba
             Err(format!("{left:?}"))
         }
     });
-    let lying = scheduler.heard().count(|s| s == TaskState::TaskFinished);
-    bar.figure(
-        "after kill -9 of the supervisor, told as finished",
-        lying,
-        "only the two that did",
-        lying == 2,
-    );
-    let ended = scheduler.heard().count(terminal);
-    bar.figure("tasks told as ended", ended, count() + 2, ended == count() + 2);
-    back(up, "supervise", old);
-    scheduler.launch(Task::shell("after-supervise", "true"), &NEEDS);
-    scheduler.until("a new task finishes", |h| {
-        h.is("after-supervise", TaskState::TaskFinished)
-    });
+    let lies = sleepers_told(scheduler.heard(), |s| s == TaskState::TaskFinished);
+    bar.figure("told as finished, of tasks that were killed", lies, 0, lies == 0);
+}
+
+/// Sleepers whose last state is such a one.
+fn sleepers_told(heard: &Heard, which: impl Fn(TaskState) -> bool) -> usize {
+    let of_sleepers = heard
+        .statuses
+        .iter()
+        .filter(|(task, _)| task.starts_with("sleep-"));
+    let last = of_sleepers.filter_map(|(_, statuses)| statuses.last());
+    last.filter(|status| which(status.state())).count()
 }
 
 /// `meseta execute` is a framework: killed, its task lives for the failover timeout and no longer.

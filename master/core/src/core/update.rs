@@ -8,9 +8,9 @@ use super::{Cx, MasterCore};
 use crate::io::{Event, OperatorEvent};
 use crate::pages::{AgentKey, FrameworkKey, TaskKey};
 use crate::state::TaskList;
-use meseta_types::TaskState;
-use meseta_types::link::StatusUpdate;
+use meseta_types::link::{StatusUpdate, ToAgent};
 use meseta_types::task::{Reason, TaskStatus};
+use meseta_types::{AgentId, FrameworkId, TaskState};
 
 /// States in a task's history. A task that wavers between two states for ever keeps its newest ones.
 const STATUSES_MAX: usize = 64;
@@ -22,15 +22,7 @@ impl MasterCore {
             return;
         };
         let Some(framework) = self.framework_ids.get(&update.framework_id) else {
-            self.counters.add("invalid_status_updates");
-            let reason = "unknown framework";
-            return self.note(
-                cx,
-                "status_update",
-                reason,
-                Some(&update.framework_id),
-                Some(&agent_id),
-            );
+            return self.update_of_unknown(cx, agent, &agent_id, update.framework_id);
         };
         let aware = self
             .frameworks
@@ -66,6 +58,23 @@ impl MasterCore {
         }
         // Also for a task unknown here: its acknowledgement is what the agent waits for.
         self.tell(cx, framework, Event::Update(update.status));
+    }
+
+    /// Nobody will ever acknowledge an update for a removed framework. Its agent may have missed the removal: the last
+    /// acknowledgement got lost with a link after its task was completed here.
+    fn update_of_unknown(
+        &mut self,
+        cx: &mut Cx,
+        agent: AgentKey,
+        agent_id: &AgentId,
+        framework_id: FrameworkId,
+    ) {
+        self.counters.add("invalid_status_updates");
+        let reason = "unknown framework";
+        self.note(cx, "status_update", reason, Some(&framework_id), Some(agent_id));
+        if self.removed_frameworks.contains_key(&framework_id) {
+            self.send(cx, agent, ToAgent::ShutdownFramework { framework_id });
+        }
     }
 
     fn apply_update(&mut self, cx: &mut Cx, key: TaskKey, update: &StatusUpdate) {

@@ -117,9 +117,12 @@ fn a_teardown_ends_tasks_stream_and_framework() {
         "stream2 closed",
         "op <- FRAMEWORK_REMOVED m-0000",
     ]);
-    // Later words of its tasks concern nobody.
+    // Later words of its tasks concern nobody: whoever says them missed the end.
     env.update(link, "m-0000", "t1", TaskState::Killed, 2);
-    env.expect(&["note status_update: unknown framework"]);
+    env.expect(&[
+        "note status_update: unknown framework",
+        "link1 <- shutdown framework m-0000",
+    ]);
     // An agent that comes back with something of it is told to end that.
     let described = FrameworkSpec {
         id: Some(framework_id("m-0000")),

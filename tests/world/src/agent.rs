@@ -7,7 +7,7 @@ use crate::world::{Event, World};
 use meseta_agent_core::{
     AgentCore, Config, Effect, ExitReason, Found, Input, LinkId, PersistId, ReconfigurationPolicy, Record,
 };
-use meseta_types::link::{AgentSpec, ToAgent};
+use meseta_types::link::{AgentSpec, FromAgent, ToAgent};
 use meseta_types::random::Random;
 use meseta_types::{AgentId, Mono, Resources, Role};
 use std::collections::VecDeque;
@@ -302,13 +302,17 @@ impl World {
         self.heap.push(at, Event::MasterSeesEnd(id));
     }
 
-    fn send_to_master(&mut self, i: usize, message: meseta_types::link::FromAgent) {
+    fn send_to_master(&mut self, i: usize, message: FromAgent) {
         let Some(id) = self.agents[i].conn else {
             return self.fail(format!("agent {i} speaks without a connection"));
         };
         if !self.conns[id].broken {
+            let first = matches!(message, FromAgent::Register { .. } | FromAgent::Reregister { .. });
             let at = self.net.when_at_master(i, self.now);
             let at = self.conns[id].arrival_at_master(at);
+            if first && self.net.doubled() {
+                self.heap.push(at, Event::ToMaster(id, message.clone()));
+            }
             self.heap.push(at, Event::ToMaster(id, message));
         }
     }

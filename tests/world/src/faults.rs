@@ -1,11 +1,13 @@
 //! What goes wrong, and when: a fresh mix per seed.
 
+use crate::marks::Mark;
 use crate::world::{AGENTS, Event, World};
+use meseta_agent_core::Input;
 use meseta_types::random::Random;
 use std::time::Duration;
 
 /// The ways things go wrong.
-const KINDS: usize = 13;
+const KINDS: usize = 15;
 
 /// The faults of one seed.
 pub(crate) struct Faults {
@@ -114,10 +116,35 @@ impl World {
                 }
             }
             12 => self.executor_dies(i),
+            13 => self.operator_ends_framework(f),
+            14 => {
+                let unregister = self.faults.random.below(2) == 0;
+                self.agent_stops(i, unregister);
+            }
             _ => {}
         }
         let pause = self.faults.random.duration_below(self.faults.pause * 2);
         self.at(pause, Event::Fault);
+    }
+
+    /// An operator tears a framework down.
+    fn operator_ends_framework(&mut self, f: usize) {
+        let lot = self.faults.random.below(4);
+        if let Some(framework_id) = self.frameworks[f].id.clone().filter(|_| lot == 0) {
+            self.see(Mark::Teardown);
+            self.operator_teardown(framework_id);
+        }
+    }
+
+    /// An agent is told to end its tasks and itself.
+    fn agent_stops(&mut self, i: usize, unregister: bool) {
+        if self.agents[i].core.is_some() {
+            self.see(if unregister { Mark::Unregister } else { Mark::Drain });
+            let id = self.agents[i].id();
+            self.oracle.agent_stops(id);
+            let life = self.agents[i].life;
+            self.agent_input(i, life, Input::Stop { unregister });
+        }
     }
 
     /// An agent's connection breaks in the middle; with `half`, one end does not learn of it by itself.

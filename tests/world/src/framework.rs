@@ -507,6 +507,18 @@ impl World {
                 self.drop_stream(f);
                 self.at(away, Event::Framework(f, life, FrameworkTimer::Connect));
             }
+            8 if node.hoards && node.random.below(3) == 0 => {
+                // The call may be lost: then its failover timeout ends it.
+                self.see(Mark::Teardown);
+                self.call(f, Duration::ZERO, Call::Teardown);
+                self.start_over(f);
+                self.drop_stream(f);
+                let life = self.frameworks[f].life;
+                self.at(
+                    Duration::from_secs(1),
+                    Event::Framework(f, life, FrameworkTimer::Connect),
+                );
+            }
             _ => {}
         }
     }

@@ -5,7 +5,8 @@ use crate::net::{ConnId, Stream, StreamId};
 use crate::world::{Event, World};
 use bytes::Bytes;
 use meseta_master_core::io::{
-    Call, Change, CommitId, Effect, Effects, Input, LinkId, Outcome, StreamId as CoreStream, Subscribe,
+    Call, Change, CommitId, Effect, Effects, Input, LinkId, Outcome, RequestId, StreamId as CoreStream,
+    Subscribe,
 };
 use meseta_master_core::{Config, MasterCore, Recovered};
 use meseta_types::link::{FromAgent, ToAgent};
@@ -40,6 +41,7 @@ pub(crate) struct MasterNode {
     pub(crate) durable: BTreeMap<Arc<str>, Bytes>,
     writes: VecDeque<Write>,
     pub(crate) wall_off: i64,
+    requests: u64,
     effects: Effects,
 }
 
@@ -56,6 +58,7 @@ impl MasterNode {
             durable: BTreeMap::new(),
             writes: VecDeque::new(),
             wall_off: 0,
+            requests: 0,
             effects: Effects::new(),
         }
     }
@@ -222,6 +225,18 @@ impl World {
             E::Error { message } if message.contains("removed") => self.see(Mark::FailoverExpiry),
             _ => {}
         }
+    }
+
+    pub(crate) fn operator_teardown(&mut self, framework_id: FrameworkId) {
+        self.master.requests += 1;
+        let request = RequestId(self.master.requests);
+        if self.master.core.is_some() {
+            self.oracle.teardown_asked(request, &framework_id);
+        }
+        self.master_step(Input::Teardown {
+            request,
+            framework_id,
+        });
     }
 
     fn write(&mut self, id: CommitId, changes: Vec<Change>) {

@@ -6,10 +6,10 @@ use crate::agent::AgentNode;
 use crate::host::{Container, Phase};
 use crate::master::MasterNode;
 use meseta_agent_core::{Effect as AgentEffect, Input as AgentInput, LaunchOrder, Termination};
-use meseta_master_core::io::{Effect as MasterEffect, Event};
+use meseta_master_core::io::{Effect as MasterEffect, Event, RequestId, Session};
 use meseta_types::link::{FromAgent, StatusUpdate, ToAgent};
 use meseta_types::task::{Reason, Source};
-use meseta_types::{ContainerId, FrameworkId, OfferId, TaskId, TaskState, UpdateUuid};
+use meseta_types::{AgentId, ContainerId, FrameworkId, OfferId, TaskId, TaskState, UpdateUuid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A task's name in the world: ids are never used twice.
@@ -57,6 +57,10 @@ pub(crate) struct Oracle {
     last_words: BTreeMap<Key, (TaskState, UpdateUuid)>,
     /// Frameworks whose end was ordered or that gave themselves up.
     ending: BTreeSet<FrameworkId>,
+    /// Operators' requests, and the framework each wants removed.
+    teardowns: BTreeMap<RequestId, FrameworkId>,
+    /// Agents that were told to end their tasks, at some time.
+    stopped: BTreeSet<AgentId>,
 }
 
 /// Whether two last words say the same. An agent that lost its memory of a framework cannot tell which spelling of "it is
@@ -64,6 +68,13 @@ pub(crate) struct Oracle {
 fn same_end(one: TaskState, other: TaskState) -> bool {
     let missing = |s| matches!(s, TaskState::Lost | TaskState::Dropped | TaskState::Gone);
     one == other || (missing(one) && missing(other))
+}
+
+fn removed_durably(framework: &FrameworkId, master: &MasterNode) -> Checked {
+    ensure(
+        master.is_durable("removed-frameworks", framework.as_str()),
+        || format!("framework {framework} was said to be removed before that was durable"),
+    )
 }
 
 type Checked = Result<(), String>;
@@ -93,6 +104,14 @@ impl Oracle {
         self.ending.contains(id)
     }
 
+    pub(crate) fn teardown_asked(&mut self, request: RequestId, framework: &FrameworkId) {
+        self.teardowns.insert(request, framework.clone());
+    }
+
+    pub(crate) fn agent_stops(&mut self, id: Option<AgentId>) {
+        self.stopped.extend(id);
+    }
+
     /// Offers do not outlive their master.
     pub(crate) fn master_crashed(&mut self) {
         for fate in self.offers.values_mut() {
@@ -118,10 +137,33 @@ impl Oracle {
                 MasterEffect::ToAgent { message, .. } => {
                     self.master_orders(message, accept.as_ref(), usable, master)?;
                 }
+                MasterEffect::Session {
+                    framework_id,
+                    session: Session::Removed,
+                } => removed_durably(framework_id, master)?,
+                MasterEffect::Answer {
+                    request,
+                    answer: Ok(()),
+                } => {
+                    if let Some(framework) = self.teardowns.get(request) {
+                        removed_durably(framework, master)?;
+                    }
+                }
                 _ => {}
             }
         }
-        if usable && let Some(accept) = accept {
+        // Of an ACCEPT that launched nothing (its framework is being removed, its tasks are refused) nobody outside can
+        // tell whether it used its offers up.
+        let launched = effects.iter().any(|e| {
+            matches!(
+                e,
+                MasterEffect::ToAgent {
+                    message: ToAgent::RunTask { .. },
+                    ..
+                }
+            )
+        });
+        if launched && let Some(accept) = accept {
             for offer in accept.offer_ids {
                 self.offers.insert(offer, Fate::Used);
             }
@@ -301,6 +343,7 @@ impl Oracle {
         let launched = self.launched.get(&key)?;
         let excused = self.kills.contains(&key)
             || self.ending.contains(framework)
+            || self.stopped.contains(&container.order.agent_id)
             || launched.health
             || launched.limited
             || !launched.checkpoint

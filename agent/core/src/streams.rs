@@ -132,6 +132,12 @@ impl Streams {
         Added::New
     }
 
+    /// How often the task ends in what waits.
+    pub(crate) fn ends(&self, key: &StreamKey) -> usize {
+        let pending = self.map.get(key).into_iter().flat_map(|s| &s.pending);
+        pending.filter(|p| p.status.state.is_terminal()).count()
+    }
+
     /// Opens a stream again for an id that is used a second time while the end of its first use is unacknowledged.
     pub(crate) fn reopen(&mut self, key: &StreamKey) {
         if let Some(stream) = self.map.get_mut(key) {

@@ -10,6 +10,7 @@ mod kill;
 mod link;
 mod probes;
 mod recovery;
+mod storm;
 mod tasks;
 mod updates;
 

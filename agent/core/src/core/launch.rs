@@ -101,17 +101,19 @@ impl AgentCore {
                  the 'cgroups/cpu' and 'cgroups/mem' isolators",
             );
         }
-        let Some(spec) = &task.executor else {
-            let taken = framework.executors.contains_key(task.task_id.as_str());
-            let text = "Cannot reuse an already existing executor for a command task";
-            return taken.then(|| dropped(Reason::TASK_INVALID, text)).flatten();
-        };
+        if task.executor.is_none() && framework.executors.contains_key(task.task_id.as_str()) {
+            return dropped(
+                Reason::TASK_INVALID,
+                "Cannot reuse an already existing executor for a command task",
+            );
+        }
         if framework.tasks.contains_key(&task.task_id) {
             return dropped(
                 Reason::TASK_INVALID,
                 "A task with this ID exists on the agent already",
             );
         }
+        let spec = task.executor.as_ref()?;
         let reason = Reason::EXECUTOR_TERMINATED;
         match framework.executors.get(&spec.executor_id) {
             Some(e) if e.state == ExecutorState::Terminating => dropped(reason, "Executor terminating"),
@@ -134,6 +136,11 @@ impl AgentCore {
         match earlier {
             Some(state) if !state.is_terminal() => {
                 self.ignore(format!("task {task} was launched again while it runs"));
+            }
+            _ if self.streams.ends(&key) > 1 => {
+                self.ignore(format!(
+                    "task {task} was launched yet again before its ends were acknowledged"
+                ));
             }
             _ => {
                 self.streams.reopen(&key);

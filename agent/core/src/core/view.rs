@@ -271,7 +271,7 @@ impl AgentCore {
             ensure(armed == (registered && tellable), || {
                 format!("the updates of task {task}: retry timer {armed}, head durable {tellable}")
             })?;
-            let ends = stream.pending().filter(|p| p.status.state.is_terminal()).count();
+            let ends = self.streams.ends(&(framework.clone(), task.clone()));
             ensure(ends <= 2, || format!("task {task} ends {ends} times"))?;
         }
         Ok(())

@@ -127,6 +127,11 @@ impl Cluster {
             .collect()
     }
 
+    /// Tasks that may run.
+    pub(crate) fn live_tasks(&self) -> impl Iterator<Item = &Value> {
+        self.tasks.iter().filter(|task| is_live(task))
+    }
+
     /// The agent of this name: host name, id, or a unique part at either end of its id.
     pub(crate) fn node(&self, name: &str) -> Result<&Value, Failure> {
         let found: Vec<&Value> = self
@@ -177,6 +182,21 @@ impl Cluster {
             .find(|info| string(info, &["id", "value"]) == id);
         found.map_or(id, |info| string(info, &["name"])).to_owned()
     }
+}
+
+/// Whether a task may still run: the master lists ended ones too until their framework has acknowledged that.
+pub(crate) fn is_live(task: &Value) -> bool {
+    !matches!(
+        string(task, &["state"]),
+        "TASK_FINISHED"
+            | "TASK_FAILED"
+            | "TASK_KILLED"
+            | "TASK_ERROR"
+            | "TASK_LOST"
+            | "TASK_DROPPED"
+            | "TASK_GONE"
+            | "TASK_GONE_BY_OPERATOR"
+    )
 }
 
 /// `S3` of `…-S3`; the whole id when it has another form.

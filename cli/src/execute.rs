@@ -89,7 +89,8 @@ pub(crate) async fn on(
         sandbox_at: None,
         running: false,
         shortage: None,
-        connected: true,
+        subscribed: false,
+        lost: false,
         interrupted: false,
         timed_out: false,
         pumps: Pumps::default(),
@@ -138,7 +139,7 @@ fn task_id(args: &ExecuteArgs) -> TaskId {
         .take(100)
         .collect();
     let random = uuid::Uuid::new_v4().simple().to_string();
-    TaskId::as_written(&format!("{readable}.{}", &random[..8]))
+    TaskId::as_written(format!("{readable}.{}", &random[..8]))
 }
 
 struct Job<'a> {
@@ -152,7 +153,9 @@ struct Job<'a> {
     running: bool,
     /// What the best offer lacked.
     shortage: Option<(String, Shortage)>,
-    connected: bool,
+    subscribed: bool,
+    /// Whether the loss of the master was told.
+    lost: bool,
     interrupted: bool,
     timed_out: bool,
     pumps: Pumps,
@@ -179,7 +182,7 @@ impl Job<'_> {
                 }
                 () = interrupts.next() => {
                     if self.interrupted || self.agent.is_none() {
-                        self.client.stop(Stop::Teardown).await;
+                        self.remove().await;
                         return Ok(exit::INTERRUPTED);
                     }
                     self.interrupted = true;
@@ -189,7 +192,7 @@ impl Job<'_> {
                 () = until(deadline), if !self.timed_out => {
                     self.timed_out = true;
                     if self.agent.is_none() {
-                        self.client.stop(Stop::Teardown).await;
+                        self.remove().await;
                         return Err(self.not_launched_in_time());
                     }
                     self.say("--timeout passed, killing it");
@@ -201,7 +204,7 @@ impl Job<'_> {
                 }
                 code = self.pumps.broken() => {
                     // Nobody reads our output any more: as for any filter, that ends it.
-                    self.client.stop(Stop::Teardown).await;
+                    self.remove().await;
                     return Ok(code);
                 }
             }
@@ -224,17 +227,17 @@ impl Job<'_> {
                 return Ok(verdict);
             }
             Event::Subscribed(_) => {
-                if !self.connected {
+                if std::mem::take(&mut self.lost) {
                     self.say("connected again");
-                    self.connected = true;
                 }
+                self.subscribed = true;
                 self.reconcile();
             }
             Event::Disconnected { why, .. } => {
-                if self.connected {
+                if !std::mem::replace(&mut self.lost, true) {
                     self.say(&format!("no master: {why}"));
                 }
-                self.connected = false;
+                self.subscribed = false;
             }
             Event::Stopped(exit) => return Err(self.stopped(&exit)),
             _ => {}
@@ -373,7 +376,7 @@ impl Job<'_> {
             self.say("the end of its output could not be read");
         }
         self.say(&verdict.text);
-        self.client.stop(Stop::Teardown).await;
+        self.remove().await;
         match (self.timed_out, self.interrupted) {
             (true, _) => {
                 let what = format!("{} was killed after --timeout", self.task_id);
@@ -382,6 +385,17 @@ impl Job<'_> {
             (_, true) => Ok(exit::INTERRUPTED),
             _ => Ok(verdict.code),
         }
+    }
+
+    /// Removes the framework and all that is left of it. Without a master there is nobody to ask; its failover timeout
+    /// does the same.
+    async fn remove(&self) {
+        let how = if self.subscribed {
+            Stop::Teardown
+        } else {
+            Stop::Abort
+        };
+        self.client.stop(how).await;
     }
 
     /// Detached: it runs, we go.
@@ -414,7 +428,7 @@ impl Job<'_> {
     }
 
     fn why_waiting(&self) -> Option<String> {
-        if !self.connected {
+        if !self.subscribed {
             return Some("no master answers".to_owned());
         }
         let (host, shortage) = self.shortage.as_ref()?;

@@ -53,6 +53,10 @@ fn parse<T>(
             let text = format!("meseta {}\n", env!("CARGO_PKG_VERSION"));
             Err(ExitCode::from(crate::output::print(&text).err().unwrap_or(0)))
         }
+        Err(error @ FlagError::NotAFlag(_)) if role == "agent" => {
+            let what = format!("{error}; nodes are listed by: meseta node list");
+            Err(refuse(what))
+        }
         Err(error) => Err(refuse(error.to_string())),
     }
 }

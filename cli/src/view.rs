@@ -2,7 +2,7 @@
 
 use crate::api::{Leader, understood, unreachable};
 use crate::args::{Global, TaskList};
-use crate::cluster::{Cluster, list, masters, number, ranges, scalar, short_id, string};
+use crate::cluster::{Cluster, is_live, list, masters, number, ranges, scalar, short_id, string};
 use crate::failure::{Failure, exit};
 use crate::output::{self, Column, Format, List, Style, block};
 use crate::text::{age, cores, mebibytes, plural};
@@ -79,8 +79,7 @@ fn node_row(
         format!("{}/{}", unit(scalar(used, name)), unit(scalar(total, name)))
     };
     let tasks = cluster
-        .tasks
-        .iter()
+        .live_tasks()
         .filter(|t| string(t, &["agent_id", "value"]) == id)
         .count();
     let cells = vec![
@@ -141,8 +140,7 @@ fn framework_list(cluster: &Cluster, all: bool) -> List {
         let id = string(&info, &["id", "value"]).to_owned();
         let used = list(framework, "allocated_resources");
         let tasks = cluster
-            .tasks
-            .iter()
+            .live_tasks()
             .filter(|t| string(t, &["framework_id", "value"]) == id)
             .count();
         let cells = vec![
@@ -234,9 +232,11 @@ fn task_list(cluster: &Cluster, filter: &TaskList) -> Result<List, Failure> {
         None => None,
     };
     let names = cluster.node_names();
-    let mut shown: Vec<&Value> = cluster.tasks.iter().chain(&cluster.unreachable_tasks).collect();
     // A state of ended tasks can only be wanted of them.
-    if filter.all || filter.state.is_some() {
+    let ended_too = filter.all || filter.state.is_some();
+    let mut shown: Vec<&Value> = cluster.tasks.iter().chain(&cluster.unreachable_tasks).collect();
+    shown.retain(|task| ended_too || is_live(task));
+    if ended_too {
         shown.extend(&cluster.completed_tasks);
     }
     let wanted = |task: &&Value| {
@@ -436,10 +436,7 @@ async fn kill_one(
 ) -> Result<String, Failure> {
     let task = cluster.task(name)?;
     let id = string(task, &["task_id", "value"]);
-    if matches!(
-        string(task, &["state"]),
-        "TASK_FINISHED" | "TASK_FAILED" | "TASK_KILLED" | "TASK_ERROR"
-    ) {
+    if !is_live(task) {
         return Ok(format!("{id} has ended already ({})", task_state(task)));
     }
     let mut body = json!({"framework_id": string(task, &["framework_id", "value"]), "task_id": id});
@@ -487,7 +484,7 @@ fn verdict(cluster: &Cluster) -> String {
         format!(
             "{} ready, {} running",
             plural(ready, "node"),
-            plural(cluster.tasks.len(), "task")
+            plural(cluster.live_tasks().count(), "task")
         )
     };
     if away > 0 {
@@ -557,7 +554,7 @@ fn status_object(leader: &Leader, cluster: &Cluster) -> Value {
         "agents": cluster.agents.len(),
         "recovered_agents": cluster.recovered_agents.len(),
         "frameworks": cluster.frameworks.len(),
-        "tasks": cluster.tasks.len(),
+        "tasks": cluster.live_tasks().count(),
         "unreachable_tasks": cluster.unreachable_tasks.len(),
     })
 }

@@ -14,7 +14,7 @@ const ROLE: &str = "master";
 
 /// From the arguments to the exit code.
 pub(crate) fn master(words: impl Iterator<Item = OsString>) -> ExitCode {
-    let flags = match parse(ROLE, words, |args, sources| MasterFlags::parse(args, sources)) {
+    let flags = match parse(ROLE, words, MasterFlags::parse) {
         Ok(flags) => flags,
         Err(code) => return code,
     };

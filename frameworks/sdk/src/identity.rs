@@ -71,7 +71,7 @@ pub(crate) fn choose(name: &str) -> FrameworkId {
         })
         .take(NAME_IN_ID_MAX)
         .collect();
-    FrameworkId::as_written(&format!("{readable}-{}", uuid::Uuid::new_v4()))
+    FrameworkId::as_written(format!("{readable}-{}", uuid::Uuid::new_v4()))
 }
 
 /// A seed for the driver's jitter.

@@ -272,7 +272,6 @@ fn bare(kind: call::Type) -> scheduler::Call {
 pub(super) fn filters(refuse: Duration) -> v1::Filters {
     v1::Filters {
         refuse_seconds: Some(refuse.as_secs_f64()),
-        ..Default::default()
     }
 }
 

@@ -1,0 +1,236 @@
+//! `meseta up` as a user meets it, and as an unkind one does: processes killed, stopped, started twice.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/cluster.rs"]
+mod cluster;
+
+use cluster::{Ports, Running, Up, alive, meseta, signal_pid, until};
+use nix::sys::signal::Signal;
+use std::net::TcpListener;
+
+/// Detaches `sleep` as a task and returns its process id.
+fn sleeper(up: &Up, seconds: &str) -> i32 {
+    let pid_file = up.folder.path().join(format!("sleeper-{seconds}"));
+    let script = format!("echo $$ > {}; exec sleep {seconds}", pid_file.display());
+    up.ask(&[
+        "execute", "-q", "--detach", "--name", "sleeper", "--", "sh", "-c", &script,
+    ]);
+    until("the task runs", || {
+        let text = std::fs::read_to_string(&pid_file).map_err(|e| e.to_string())?;
+        text.trim().parse().map_err(|e| format!("{e}: {text:?}"))
+    })
+}
+
+fn running_tasks(up: &Up) -> usize {
+    let output = up.run(&["task", "list", "--json", "--state", "running"]);
+    let tasks: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    tasks.as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn a_cluster_comes_up_runs_a_command_and_leaves_nothing() {
+    let mut up = Up::start(&[
+        "--agents",
+        "2",
+        "--",
+        "sh",
+        "-c",
+        "echo hello; echo oops >&2; exit 3",
+    ]);
+    up.up.wait_out("hello\n");
+    up.up
+        .wait_said("the command ended with exit code 3; the cluster stays up");
+    assert_eq!(up.up.out(), "hello\n", "standard output belongs to the command");
+    let nodes = up.ask(&["node", "list", "--no-headers"]);
+    assert_eq!(nodes.lines().count(), 2, "{nodes}");
+    let task = sleeper(&up, "1001");
+    up.up.signal(Signal::SIGINT);
+    assert_eq!(up.up.wait(), Some(0));
+    assert!(!alive(task));
+    assert_eq!(up.left(), Vec::<String>::new());
+    let cgroups = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let roots = cgroups
+        .lines()
+        .filter(|l| l.contains(" - cgroup "))
+        .filter_map(|l| l.split(' ').nth(4));
+    for root in roots {
+        let name = |e: std::fs::DirEntry| e.file_name().to_string_lossy().into_owned();
+        let ours = std::fs::read_dir(root).into_iter().flatten().flatten().map(name);
+        let mark = format!("{:08x}", fnv(up.folder.path().as_os_str().as_encoded_bytes()));
+        let left: Vec<String> = ours.filter(|n| n.contains(&mark)).collect();
+        assert_eq!(left, Vec::<String>::new(), "in {root}");
+    }
+}
+
+fn fnv(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .fold(0x811c_9dc5, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193))
+}
+
+#[test]
+fn each_role_that_is_killed_is_back_and_tasks_run_on() {
+    let up = Up::start(&[]);
+    let task = sleeper(&up, "1002");
+    for role in ["agent", "master"] {
+        let before = up.pids(role);
+        signal_pid(before[0], Signal::SIGKILL);
+        up.up
+            .wait_said(&format!("{role} died (signal 9), starting it again"));
+        until("it is back", || {
+            let now = up.pids(role);
+            if now.len() == 1 && now != before {
+                Ok(())
+            } else {
+                Err(format!("{before:?} {now:?}"))
+            }
+        });
+        until("the task is known again", || {
+            if running_tasks(&up) == 1 {
+                Ok(())
+            } else {
+                Err(up.up.said())
+            }
+        });
+        assert!(alive(task), "the task survives the {role}");
+    }
+}
+
+#[test]
+fn a_killed_supervisor_is_replaced_and_nobody_lies_about_its_tasks() {
+    let up = Up::start(&[]);
+    let task = sleeper(&up, "1003");
+    let supervisors = up.pids("supervise");
+    // The first is the parent of the others.
+    signal_pid(supervisors[0], Signal::SIGKILL);
+    until("the supervisor is replaced", || {
+        let now = up.pids("supervise");
+        if now.is_empty() || now.contains(&supervisors[0]) {
+            Err(format!("{now:?}"))
+        } else {
+            Ok(())
+        }
+    });
+    let output = up.run(&["execute", "-q", "--timeout", "60s", "--", "echo", "again"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "again\n", "{output:?}");
+    // The task was taken over alive; its end is noticed although it is nobody's child any more.
+    assert_eq!(alive(task), running_tasks(&up) == 1);
+    signal_pid(task, Signal::SIGKILL);
+    until("its end is told", || {
+        if running_tasks(&up) == 0 {
+            Ok(())
+        } else {
+            Err(up.ask(&["task", "list", "-a"]))
+        }
+    });
+}
+
+#[test]
+fn an_agent_that_hangs_does_not_hang_the_rest() {
+    let mut up = Up::start(&["--agents", "2"]);
+    let agents = up.pids("agent");
+    signal_pid(agents[0], Signal::SIGSTOP);
+    let output = up.run(&["execute", "-q", "--timeout", "60s", "--", "echo", "elsewhere"]);
+    // The one that hangs may have been chosen: then the time-out speaks.
+    assert!(matches!(output.status.code(), Some(0 | 5)), "{output:?}");
+    up.up.signal(Signal::SIGINT);
+    up.up.wait_said("still waiting for");
+    up.up.signal(Signal::SIGINT);
+    assert_eq!(up.up.wait(), Some(0));
+    assert_eq!(up.left(), Vec::<String>::new());
+}
+
+#[test]
+fn after_a_kill_of_up_itself_the_next_one_takes_over() {
+    let mut up = Up::start(&[]);
+    let task = sleeper(&up, "1004");
+    up.up.signal(Signal::SIGKILL);
+    assert_eq!(up.up.wait(), None);
+    until("master and agent die with it", || {
+        let left = [up.pids("master"), up.pids("agent")].concat();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
+    assert!(alive(task));
+    up.again();
+    until("the task is known again", || {
+        if running_tasks(&up) == 1 {
+            Ok(())
+        } else {
+            Err(up.ask(&["task", "list", "-a"]))
+        }
+    });
+    assert!(alive(task));
+    up.up.signal(Signal::SIGTERM);
+    assert_eq!(up.up.wait(), Some(0));
+    assert!(!alive(task));
+    assert_eq!(up.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_a_stubborn_task() {
+    let mut up = Up::start(&[]);
+    let script = "trap : TERM INT; echo ready; while :; do sleep 1; done";
+    let mut job = Running::start(&mut up.meseta(&["execute", "--grace", "1h", "--", "sh", "-c", script]));
+    job.wait_out("ready");
+    up.up.signal(Signal::SIGINT);
+    up.up.wait_said("still waiting for tasks to end");
+    up.up.signal(Signal::SIGINT);
+    assert_eq!(up.up.wait(), Some(0));
+    assert_eq!(up.left(), Vec::<String>::new());
+    job.signal(Signal::SIGINT);
+    job.signal(Signal::SIGINT);
+    job.wait();
+}
+
+#[test]
+fn what_is_in_the_way_is_named_with_a_way_out() {
+    let up = Up::start(&[]);
+    let folder = up.folder.path().to_str().unwrap();
+    let ports = Ports::take();
+    let offset = ports.offset().to_string();
+    let second = meseta()
+        .args(["up", "--dir", folder, "--port-offset", &offset])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(75), "{said}");
+    assert!(
+        said.contains(&format!("in use by process {} (meseta up)", up.up.pid())),
+        "{said}"
+    );
+
+    let other = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", 5051 + ports.offset())).unwrap();
+    let blocked = meseta()
+        .args(["up", "--port-offset", &offset, "--dir"])
+        .arg(other.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(blocked.stderr).unwrap();
+    assert_eq!(blocked.status.code(), Some(75), "{said}");
+    let port = taken.local_addr().unwrap().port();
+    let want = format!(
+        "port {port} for the agent is in use by process {} ",
+        std::process::id()
+    );
+    assert!(said.contains(&want), "{said}");
+    assert!(said.contains("--port-offset"), "{said}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_an_error_and_no_half_cluster() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let ports = Ports::take();
+    let output = meseta()
+        .args(["up", "--port-offset", &ports.offset().to_string(), "--dir"])
+        .arg(file.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error[no-state]: cannot write"), "{said}");
+}

@@ -45,8 +45,8 @@ pub(crate) enum Message {
     Link {
         /// The link.
         link: LinkId,
-        /// To it.
-        outbox: Outbox<ToAgent>,
+        /// What is kept of it.
+        peer: LinkPeer,
         /// `Register` or `Reregister`.
         first: FromAgent,
     },
@@ -83,6 +83,15 @@ pub(crate) struct StreamPeer {
     /// Its `Mesos-Stream-Id`.
     pub(crate) text: Arc<str>,
     /// What a scheduler that does not read loses.
+    pub(crate) connection: Option<Connection>,
+}
+
+/// What the owner keeps of an agent's link.
+#[derive(Debug)]
+pub(crate) struct LinkPeer {
+    /// To it.
+    pub(crate) outbox: Outbox<ToAgent>,
+    /// What an agent that does not read loses.
     pub(crate) connection: Option<Connection>,
 }
 

@@ -14,8 +14,11 @@ use meseta_types::Wall;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 
-/// Encoders of large answers at a time: more would only share the same cores and hold more views.
+/// Large answers encoded at the same moment: more would only take the cores from everybody else.
 pub(crate) const ENCODERS_MAX: usize = 4;
+
+/// Large answers under way, most of them waiting for their clients: each holds a blocking thread and a view.
+pub(crate) const ANSWERS_MAX: usize = 128;
 
 /// Shared by all handlers; nothing in it changes but through its own parts.
 pub(crate) struct Master {
@@ -29,7 +32,10 @@ pub(crate) struct Master {
     pub(crate) files: Files,
     pub(crate) log_level: LogLevel,
     pub(crate) gate: Gate,
+    /// A permit per answer that is being encoded.
     pub(crate) encoders: Arc<Semaphore>,
+    /// A permit per answer under way.
+    pub(crate) answers: Arc<Semaphore>,
     /// Set once the registry is read.
     pub(crate) elected: OnceLock<Wall>,
 }

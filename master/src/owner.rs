@@ -196,8 +196,8 @@ impl Owner {
                 self.peers.streams.insert(stream, peer);
                 self.step(Input::Subscribe { stream, subscribe });
             }
-            Message::Link { link, outbox, first } => {
-                self.peers.links.insert(link, outbox);
+            Message::Link { link, peer, first } => {
+                self.peers.links.insert(link, peer);
                 self.step(Input::Agent { link, message: first });
             }
             Message::Ask { input, answer } => {

@@ -9,7 +9,7 @@ use crate::config::{Config, advertise};
 use crate::gate::Gate;
 use crate::identity::{Entropy, MasterIdentity, new_seed};
 use crate::intake::{Arrivals, intake};
-use crate::master::{ENCODERS_MAX, Master};
+use crate::master::{ANSWERS_MAX, ENCODERS_MAX, Master};
 use crate::owner::{Doors, Gauges, Owner};
 use crate::sessions::Sessions;
 use meseta_http::files::Files;
@@ -180,6 +180,7 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
         log_level: env.log_level,
         gate: Gate,
         encoders: Arc::new(Semaphore::new(ENCODERS_MAX)),
+        answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
         elected: OnceLock::new(),
     });
     let (ready_sender, ready) = watch::channel(false);

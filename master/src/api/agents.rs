@@ -6,10 +6,11 @@
 //! with a new one: nothing is resumed.
 
 use crate::gate::Action;
-use crate::intake::{CloseGuard, Closed, Message};
+use crate::intake::{CloseGuard, Closed, LinkPeer, Message};
 use crate::master::Master;
 use crate::outbox::{Inlet, outbox};
 use futures_util::Stream;
+use meseta_http::listener::Connection;
 use meseta_master_core::io::{Input, LinkId};
 use meseta_proto::convert::link as convert;
 use meseta_proto::meseta::link::v1::agent_link_server::{AgentLink, AgentLinkServer};
@@ -63,6 +64,7 @@ impl AgentLink for Agents {
         if !self.master.gate.allows(&who, Action::RegisterAgent) {
             return Err(Status::permission_denied("Not authorized to register the agent"));
         }
+        let connection = request.extensions().get::<Connection>().cloned();
         let link = self.master.intake.link_id();
         let (outbox, inlet) = outbox(UNREAD_BYTES_MAX);
         let progress = Arc::new(Progress::default());
@@ -74,7 +76,10 @@ impl AgentLink for Agents {
         };
         let (master, guard) = (Arc::clone(&self.master), self.guard(link));
         tokio::spawn(async move {
-            let mut outbox = Some(outbox);
+            let mut peer = Some(LinkPeer {
+                outbox,
+                connection: connection.clone(),
+            });
             let ended = loop {
                 let (items, bytes) = match incoming.next(&progress).await {
                     Ok(Some(items)) => items,
@@ -82,10 +87,10 @@ impl AgentLink for Agents {
                     Err(why) => break Err(why),
                 };
                 for message in items {
-                    let message = match outbox.take() {
-                        Some(outbox) => Message::Link {
+                    let message = match peer.take() {
+                        Some(peer) => Message::Link {
                             link,
-                            outbox,
+                            peer,
                             first: message,
                         },
                         None => Message::Input(Input::Agent { link, message }),
@@ -98,7 +103,11 @@ impl AgentLink for Agents {
             };
             match ended {
                 Ok(()) => tracing::debug!(link = link.0, "an agent closed its link"),
-                Err(why) => tracing::info!(link = link.0, "an agent's link ends: {why}"),
+                Err(why) => {
+                    tracing::info!(link = link.0, "an agent's link ends: {why}");
+                    // It may hold on to what it does not read.
+                    connection.iter().for_each(|c| c.cut());
+                }
             }
             drop(guard);
         });

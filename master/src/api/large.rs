@@ -1,8 +1,8 @@
 //! Answers that grow with the cluster: encoded from a view on a blocking thread, sent while they are made.
 //!
 //! A small one becomes an ordinary answer with its length; a larger one leaves in chunks as the client takes them, so
-//! that no second copy of the state is built to print it. A client that stops reading holds one encoder and one view
-//! until its connection is cut off.
+//! that no second copy of the state is built to print it. Few answers are encoded at the same moment, but one that
+//! waits for its client does not count: a client that stops reading holds nobody up until its connection is cut off.
 
 use crate::master::Master;
 use bytes::{Bytes, BytesMut};
@@ -13,7 +13,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use meseta_http::negotiate::accepts_gzip;
 use meseta_http::{Body, Refusal, Response, reply};
 use std::io::{self, Write};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Answers up to this size are made whole; also the size of a chunk.
@@ -31,27 +32,21 @@ pub(super) async fn answer(
 ) -> Result<Response, Refusal> {
     let gzip = accepts_gzip(request);
     let (sender, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
-    let permit = master
-        .encoders
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(super::broken)?;
+    let answer = Arc::clone(&master.answers).acquire_owned();
+    let answer = answer.await.map_err(super::broken)?;
+    let encoders = Arc::clone(&master.encoders);
     let encoding = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        let mut first = Chunks {
-            filled: BytesMut::new(),
-            plain: true,
-            sender,
-        };
-        let done = if gzip {
-            // The first chunk stays plain until it is known whether the answer is small; see `Spill`.
-            let mut spill = Spill::Small(Vec::new(), Some(first));
-            encode(&mut spill).and_then(|()| spill.finish())
-        } else {
-            encode(&mut first).and_then(|()| first.finish())
-        };
-        if let Err(error) = done {
+        let _answer = answer;
+        let written = Chunks::begin(sender, encoders).and_then(|mut plain| {
+            if gzip {
+                // What is written stays plain until it is known whether the answer is small; see `Spill`.
+                let mut spill = Spill::Small(Vec::new(), Some(plain));
+                encode(&mut spill).and_then(|()| spill.finish())
+            } else {
+                encode(&mut plain).and_then(|()| plain.finish())
+            }
+        });
+        if let Err(error) = written {
             tracing::debug!(%error, "a client left before its answer was made");
         }
     });
@@ -88,18 +83,41 @@ struct Chunks {
     filled: BytesMut,
     plain: bool,
     sender: mpsc::Sender<Chunk>,
+    encoders: Arc<Semaphore>,
+    /// Held while encoding, given back while waiting for the client.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Chunks {
+    fn begin(sender: mpsc::Sender<Chunk>, encoders: Arc<Semaphore>) -> io::Result<Chunks> {
+        let mut chunks = Chunks {
+            filled: BytesMut::new(),
+            plain: true,
+            sender,
+            encoders,
+            permit: None,
+        };
+        chunks.take_turn()?;
+        Ok(chunks)
+    }
+
+    fn take_turn(&mut self) -> io::Result<()> {
+        let turn = Arc::clone(&self.encoders).acquire_owned();
+        let turn = tokio::runtime::Handle::current().block_on(turn);
+        self.permit = Some(turn.map_err(io::Error::other)?);
+        Ok(())
+    }
+
     fn send(&mut self, last: bool) -> io::Result<()> {
         let chunk = Chunk {
             bytes: self.filled.split().freeze(),
             plain: self.plain,
             last,
         };
-        self.sender
-            .blocking_send(chunk)
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.permit = None;
+        let sent = self.sender.blocking_send(chunk);
+        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        if last { Ok(()) } else { self.take_turn() }
     }
 
     fn finish(mut self) -> io::Result<()> {

@@ -56,8 +56,7 @@ pub(super) async fn call(master: &Arc<Master>, parts: Parts, body: Body) -> Resu
         }
         Request::Update(id, update) => {
             let stream = check_session(master, &who, &id, &parts.headers)?;
-            let update = subscribe(&update)
-                .map_err(|why| Refusal::bad_request(format!("Supplied FrameworkInfo is not valid: {why}")))?;
+            let update = subscribe(&update).map_err(|fault| Refusal::bad_request(fault.update_text()))?;
             let input = move |request| Input::UpdateFramework {
                 request,
                 stream,
@@ -132,7 +131,7 @@ async fn open(
     let wanted = match subscribe(&request) {
         Ok(subscribe) if master.gate.allows(who, Action::RegisterFramework) => Ok(subscribe),
         Ok(_) => Err("Not authorized to register the framework".to_owned()),
-        Err(invalid) => Err(invalid),
+        Err(fault) => Err(fault.text()),
     };
     let records = match wanted {
         Ok(subscribe) => {

@@ -13,6 +13,7 @@ use crate::outbox::outbox;
 use crate::sessions::CallRefused;
 use bytes::Bytes;
 use down::{Conversation, DownStream, Verdict};
+use meseta_http::listener::Connection;
 use meseta_master_core::io::{Event, Input, StreamId};
 use meseta_proto::binary;
 use meseta_proto::meseta::scheduler::v1::scheduler_server::{Scheduler, SchedulerServer};
@@ -51,6 +52,7 @@ impl Scheduler for Schedulers {
     async fn connect(&self, request: Request<Streaming<Up>>) -> Result<Response<DownStream>, Status> {
         self.check_recovered()?;
         let who = self.master.gate.identify(request.metadata().as_ref());
+        let connection = request.extensions().get::<Connection>().cloned();
         let stream = self.master.intake.stream_id();
         let text: Arc<str> = Arc::from(self.master.new_uuid());
         let (outbox, inlet) = outbox(super::records::UNREAD_BYTES_MAX);
@@ -76,7 +78,7 @@ impl Scheduler for Schedulers {
         let peer = |text| StreamPeer {
             outbox,
             text,
-            connection: None,
+            connection,
         };
         tokio::spawn(caller.converse(request.into_inner(), peer));
         Ok(Response::new(down))
@@ -185,9 +187,9 @@ impl Caller {
                 let sent = self.master.intake.send(message, hello.subscribe.len()).await;
                 sent.map_err(|ended| (503, ended.to_string()))
             }
-            Err(refused) => {
+            Err(fault) => {
                 // As over HTTP the framework hears an ERROR event, and its stream ends with it.
-                let message = Arc::from(refused);
+                let message = Arc::from(fault.text());
                 let _an_empty_outbox_takes_one = peer.outbox.push(Event::Error { message }, 0);
                 Ok(())
             }
@@ -247,13 +249,7 @@ async fn one_call(
         }
         Valid::Update(id, update) => {
             let stream = check(&id)?;
-            let update = subscribe(&update).map_err(|why| {
-                refusal(
-                    400,
-                    "invalid",
-                    format!("Supplied FrameworkInfo is not valid: {why}"),
-                )
-            })?;
+            let update = subscribe(&update).map_err(|fault| refusal(400, "invalid", fault.update_text()))?;
             let input = move |request| Input::UpdateFramework {
                 request,
                 stream,

@@ -1,8 +1,8 @@
 //! Carries out what the core says, in order: to peers, to the store, to readers of the session table, to the log.
 
 use super::{CommitAnswer, Owner};
-use crate::intake::{StreamPeer, Watcher};
-use crate::outbox::{Full, Outbox};
+use crate::intake::{LinkPeer, StreamPeer, Watcher};
+use crate::outbox::Full;
 use meseta_master_core::Refusal;
 use meseta_master_core::io::{
     Change, CommitId, Effect, Event, Input, LinkId, OperatorEvent, Outcome, RequestId, Session, StreamId,
@@ -21,7 +21,7 @@ const ITEM_BYTES: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     pub(super) streams: HashMap<StreamId, StreamPeer>,
-    pub(super) links: HashMap<LinkId, Outbox<ToAgent>>,
+    pub(super) links: HashMap<LinkId, LinkPeer>,
     /// Oldest first.
     watchers: VecDeque<Watcher>,
     requests: HashMap<RequestId, oneshot::Sender<Result<(), Refusal>>>,
@@ -138,12 +138,13 @@ impl Owner {
 
     fn send_to_agent(&mut self, link: LinkId, message: ToAgent) -> Option<Input> {
         // Not there: it closed meanwhile, and the core will hear of it.
-        let outbox = self.peers.links.get(&link)?;
+        let peer = self.peers.links.get(&link)?;
         let cost = agent_cost(&message);
-        match outbox.push(message, cost) {
+        match peer.outbox.push(message, cost) {
             Ok(()) => None,
             Err(Full) => {
                 tracing::warn!(link = link.0, "an agent is cut off: it does not read");
+                peer.connection.iter().for_each(|c| c.cut());
                 self.link_closed(link)
             }
         }

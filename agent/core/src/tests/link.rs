@@ -141,8 +141,11 @@ fn unregistering_ends_the_tasks_with_grace_and_then_the_process() {
     );
     env.master(run(framework(), command("t2")));
     assert!(env.effects().is_empty(), "no launch while ending");
+    env.input(Input::LinkDown(env.link));
+    env.pass(Duration::from_secs(2));
+    assert_eq!(connects(&env), 0, "an agent that left does not come back");
+    env.out.clear();
     env.exited(&container, 15);
-    assert_eq!(env.one_told().state, TaskState::Killed);
     assert_eq!(
         env.effects(),
         [Effect::Forget(container), Effect::Exit(ExitReason::Stopped(None))]

@@ -13,7 +13,7 @@ use meseta_types::random::Random;
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tasks that start and end per second.
 const RATE: &str = "20";
@@ -104,6 +104,7 @@ fn kills(bar: &mut Bar) {
             Err(())
         }
     });
+    let (start, before) = (Instant::now(), journal().tasks().len());
     for n in 0..times {
         // Each role comes about as often; which comes when, and at which moment, is the seed's.
         let role = if bar::full() {
@@ -122,6 +123,7 @@ fn kills(bar: &mut Bar) {
         }
         std::thread::sleep(random.duration_below(Duration::from_secs(2)));
     }
+    let rate = (journal().tasks().len() - before) as f64 / start.elapsed().as_secs_f64();
     std::fs::write(folder.path().join("stop"), "").unwrap();
     let status = wait::within(
         SETTLING,
@@ -147,6 +149,12 @@ fn kills(bar: &mut Bar) {
         "{times} times kill -9, {} tasks launched, {finished} finished",
         tasks.len()
     ));
+    bar.figure(
+        "tasks started per second meanwhile",
+        format!("{rate:.1}"),
+        RATE,
+        rate >= 18.0 || !bar::full(),
+    );
     let forgotten = tasks.values().filter(|t| t.sent && !t.ended()).count();
     bar.figure(
         "launches that were acknowledged and forgotten",

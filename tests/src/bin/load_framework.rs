@@ -20,6 +20,9 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often tasks without a known end are asked for.
 const ASK: Duration = Duration::from_secs(2);
 
+/// How often tasks are launched.
+const BEAT: Duration = Duration::from_millis(50);
+
 /// Tasks launched and not yet ended beyond which none is launched: a cluster that cannot keep up shows in the rate.
 const OPEN_MAX: usize = 400;
 
@@ -30,14 +33,19 @@ const NEEDS: Needs = Needs {
     ports: 0,
 };
 
-/// A launch on its way: the task, and what the master said.
-type Launch = BoxFuture<'static, (String, Result<(), CallError>)>;
+/// What is owed while no agent can be had is made up for later, up to this many tasks at once.
+const OWED_MAX: f64 = 60.0;
+
+/// A launch on its way: the tasks, and what the master said.
+type Launch = BoxFuture<'static, (Vec<String>, Result<(), CallError>)>;
 
 struct Load {
     client: Client,
     journal: Journal,
     offers: Vec<Offer>,
     folder: PathBuf,
+    /// Tasks that should have been launched by now and were not.
+    owed: f64,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -56,8 +64,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         journal,
         offers: Vec::new(),
         folder,
+        owed: 0.0,
     };
-    let mut launch = interval(Duration::from_secs_f64(1.0 / rate.parse::<f64>()?));
+    let rate: f64 = rate.parse()?;
+    let mut launch = interval(BEAT);
     launch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ask = interval(ASK);
     let mut answers: FuturesUnordered<Launch> = FuturesUnordered::new();
@@ -67,14 +77,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 Some(event) => load.take(event).await?,
                 None => return Err("the subscription ended".into()),
             },
-            Some((task, answer)) = answers.next() => load.answered(task, answer)?,
+            Some((tasks, answer)) = answers.next() => load.answered(tasks, answer)?,
             _ = launch.tick() => {
                 if load.stopping() {
                     load.offers.clear();
                     if answers.is_empty() && load.journal.open_tasks().next().is_none() {
                         return Ok(());
                     }
-                } else if let Some(sent) = load.next_launch()? {
+                    continue;
+                }
+                load.owed = (load.owed + rate * BEAT.as_secs_f64()).min(OWED_MAX);
+                if let Some(sent) = load.next_launch()? {
                     answers.push(sent);
                 }
             }
@@ -124,9 +137,11 @@ impl Load {
         }
     }
 
-    /// Launches one task with all offers of one agent, so that what is left of them comes back as one.
+    /// Launches what is owed with all offers of one agent, so that what is left of them comes back as one.
     fn next_launch(&mut self) -> Result<Option<Launch>, Box<dyn Error>> {
-        if self.journal.open_tasks().count() >= OPEN_MAX {
+        let room = OPEN_MAX.saturating_sub(self.journal.open_tasks().count());
+        let count = (self.owed as usize).min(room);
+        if count == 0 {
             return Ok(None);
         }
         let Some(agent) = self.offers.last().map(|o| o.agent_id.clone()) else {
@@ -134,32 +149,45 @@ impl Load {
         };
         let all = std::mem::take(&mut self.offers).into_iter();
         let (mine, others): (Vec<Offer>, Vec<Offer>) = all.partition(|o| o.agent_id == agent);
-        // Others go to the front, so that agents take turns.
         self.offers = others;
         let resources: Vec<v1::Resource> = mine.iter().flat_map(|o| o.resources.clone()).collect();
-        let Ok(cut) = NEEDS.cut_from(&resources) else {
+        let all_of_them = Needs {
+            cpus: NEEDS.cpus * count as f64,
+            mem: NEEDS.mem * count as f64,
+            ..NEEDS
+        };
+        if all_of_them.cut_from(&resources).is_err() {
             self.client.decline(mine, Duration::from_millis(500));
             return Ok(None);
-        };
-        let name = self.journal.new_name();
-        self.journal.write(Entry::Launch {
-            task: name.clone(),
-            agent: agent.value.clone(),
-        })?;
-        let task = Task::argv(&name, ["sleep", "0.3"]).build(&agent, cut);
+        }
+        let part = NEEDS.cut_from(&resources)?;
+        let mut names = Vec::new();
+        for _ in 0..count {
+            let name = self.journal.new_name();
+            self.journal.write(Entry::Launch {
+                task: name.clone(),
+                agent: agent.value.clone(),
+            })?;
+            names.push(name);
+        }
+        self.owed -= count as f64;
+        let task = |name: &String| Task::argv(name, ["sleep", "0.3"]).build(&agent, part.clone());
+        let tasks = names.iter().map(task).collect();
         let client = self.client.clone();
         let launch = async move {
-            let sent = client.launch(mine, vec![task], Duration::ZERO).await;
-            (name, sent.map(drop))
+            let sent = client.launch(mine, tasks, Duration::ZERO).await;
+            (names, sent.map(drop))
         };
         Ok(Some(launch.boxed()))
     }
 
-    fn answered(&mut self, task: String, answer: Result<(), CallError>) -> Result<(), Box<dyn Error>> {
-        match answer {
-            Ok(()) => self.journal.write(Entry::Sent { task })?,
-            Err(CallError::Unknown(_)) => {} // may run or not: reconciliation tells
-            Err(_) => self.journal.write(Entry::Refused { task })?,
+    fn answered(&mut self, tasks: Vec<String>, answer: Result<(), CallError>) -> Result<(), Box<dyn Error>> {
+        for task in tasks {
+            match &answer {
+                Ok(()) => self.journal.write(Entry::Sent { task })?,
+                Err(CallError::Unknown(_)) => {} // may run or not: reconciliation tells
+                Err(_) => self.journal.write(Entry::Refused { task })?,
+            }
         }
         Ok(())
     }

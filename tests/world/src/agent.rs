@@ -53,7 +53,13 @@ impl AgentNode {
             life: 0,
             core: None,
             tick_at: None,
-            fsync_max: Duration::from_millis(1 + random.below(30)),
+            fsync_max: Duration::from_millis(
+                1 + if random.below(4) == 0 {
+                    random.below(600)
+                } else {
+                    random.below(30)
+                },
+            ),
             random,
             log: Vec::new(),
             grown: 0,

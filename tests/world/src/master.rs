@@ -98,7 +98,7 @@ impl World {
         config.agent_ping_timeout = Duration::from_secs(1);
         config.max_agent_ping_timeouts = 3;
         config.agent_reregister_timeout = Duration::from_secs(12);
-        config.offer_timeout = Some(Duration::from_secs(5));
+        config.offer_timeout = Some(crate::oracle::OFFER_TIMEOUT);
         config.seed = self.master.random.next_u64();
         self.trace.say(self.now, "master", &"starts");
         let now = self.clocks(self.master.wall_off);
@@ -173,8 +173,15 @@ impl World {
         if let Err(broken) = core.check() {
             self.fail(format!("master: {broken}"));
         }
-        if let Err(why) = self.oracle.master_step(accept, effects.as_slice(), &self.master) {
+        let expired = self.oracle.expired;
+        let judged = self
+            .oracle
+            .master_step(self.now, accept, effects.as_slice(), &self.master);
+        if let Err(why) = judged {
             self.fail(why);
+        }
+        if self.oracle.expired > expired {
+            self.see(Mark::OfferExpired);
         }
         let mut fall = false;
         for effect in effects.drain() {

@@ -9,8 +9,12 @@ use meseta_agent_core::{Effect as AgentEffect, Input as AgentInput, LaunchOrder,
 use meseta_master_core::io::{Effect as MasterEffect, Event, RequestId, Session};
 use meseta_types::link::{FromAgent, StatusUpdate, ToAgent};
 use meseta_types::task::{Reason, Source};
-use meseta_types::{AgentId, ContainerId, FrameworkId, OfferId, TaskId, TaskState, UpdateUuid};
+use meseta_types::{AgentId, ContainerId, FrameworkId, Mono, OfferId, TaskId, TaskState, UpdateUuid};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// `--offer_timeout` of the world's master.
+pub(crate) const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A task's name in the world: ids are never used twice.
 pub(crate) type Key = (FrameworkId, TaskId);
@@ -48,7 +52,11 @@ enum End {
 /// Everything remembered from outside.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
-    offers: BTreeMap<OfferId, Fate>,
+    /// What became of each offer, and when it was made.
+    offers: BTreeMap<OfferId, (Fate, Mono)>,
+    /// Offers that were taken back for their age.
+    pub(crate) expired: u64,
+    now: Mono,
     launched: BTreeMap<Key, Launched>,
     sent: u64,
     containers: BTreeMap<Key, ContainerId>,
@@ -114,7 +122,7 @@ impl Oracle {
 
     /// Offers do not outlive their master.
     pub(crate) fn master_crashed(&mut self) {
-        for fate in self.offers.values_mut() {
+        for (fate, _) in self.offers.values_mut() {
             *fate = Fate::Over;
         }
     }
@@ -122,14 +130,16 @@ impl Oracle {
     /// What the master says must be covered by the store and by offers it made.
     pub(crate) fn master_step(
         &mut self,
+        now: Mono,
         accept: Option<Accept>,
         effects: &[MasterEffect],
         master: &MasterNode,
     ) -> Checked {
+        self.now = now;
         let usable = accept.as_ref().is_some_and(|a| {
             a.offer_ids
                 .iter()
-                .all(|o| self.offers.get(o) == Some(&Fate::Outstanding))
+                .all(|o| self.offers.get(o).is_some_and(|(f, _)| *f == Fate::Outstanding))
         });
         for effect in effects {
             match effect {
@@ -165,7 +175,9 @@ impl Oracle {
         });
         if launched && let Some(accept) = accept {
             for offer in accept.offer_ids {
-                self.offers.insert(offer, Fate::Used);
+                self.offers
+                    .entry(offer)
+                    .and_modify(|(fate, _)| *fate = Fate::Used);
             }
         }
         Ok(())
@@ -175,14 +187,18 @@ impl Oracle {
         match event {
             Event::Offers { offers, .. } => {
                 for offer in offers {
-                    let earlier = self.offers.insert(offer.id.clone(), Fate::Outstanding);
+                    let new = (Fate::Outstanding, self.now);
+                    let earlier = self.offers.insert(offer.id.clone(), new);
                     ensure(earlier.is_none(), || {
                         format!("offer id {} was given out twice", offer.id)
                     })?;
                 }
             }
             Event::Rescind { offer_id } => {
-                self.offers.insert(offer_id.clone(), Fate::Over);
+                if let Some((fate, made)) = self.offers.get_mut(offer_id) {
+                    *fate = Fate::Over;
+                    self.expired += u64::from(self.now.since(*made) >= OFFER_TIMEOUT);
+                }
             }
             Event::Update(s) if s.state == TaskState::Unreachable => {
                 if let Some(agent) = &s.agent_id {

@@ -77,7 +77,7 @@ impl Storm {
         task
     }
 
-    fn from_master(&mut self) -> ToAgent {
+    fn order(&mut self) -> ToAgent {
         let (framework_id, executor_id) = (fid("f"), eid("e"));
         let task_id = tid(&format!("t{}", self.random.below(6)));
         match self.random.below(12) {
@@ -144,7 +144,7 @@ impl Storm {
             0 => Input::LinkUp(self.link),
             1 => Input::LinkDown(self.link),
             2..=7 => {
-                let message = self.from_master();
+                let message = self.order();
                 Input::FromMaster(self.link, message)
             }
             8 | 9 => {

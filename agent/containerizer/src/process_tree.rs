@@ -52,16 +52,18 @@ fn parse_stat(text: &[u8]) -> Option<Process> {
     })
 }
 
+/// Longer than any `/proc/PID/stat`: fifty numbers and a name of at most 16 bytes (64 in the kernel's own threads).
+const STAT_BYTES_MAX: usize = 2048;
+
 /// Reads one process; `None` when it is gone (waited for).
 pub(crate) fn read(pid: i32) -> Option<Process> {
-    read_into(pid, &mut Vec::with_capacity(512))
-}
-
-fn read_into(pid: i32, buffer: &mut Vec<u8>) -> Option<Process> {
-    buffer.clear();
-    let mut file = fs::File::open(format!("/proc/{pid}/stat")).ok()?;
-    file.read_to_end(buffer).ok()?;
-    parse_stat(buffer)
+    // One read: the kernel makes the whole text at once, and there may be thousands to read.
+    let mut buffer = [0; STAT_BYTES_MAX];
+    let length = fs::File::open(format!("/proc/{pid}/stat"))
+        .ok()?
+        .read(&mut buffer)
+        .ok()?;
+    parse_stat(buffer.get(..length)?)
 }
 
 /// Clock ticks per second of the times in `/proc`: fixed by the kernel's interface to user space on all Linux
@@ -80,7 +82,6 @@ impl Snapshot {
     /// Reads `/proc`. Processes that end meanwhile are left out.
     pub(crate) fn take() -> Snapshot {
         let mut processes = Vec::new();
-        let mut buffer = Vec::with_capacity(512);
         let Ok(entries) = fs::read_dir("/proc") else {
             return Snapshot::default();
         };
@@ -91,7 +92,7 @@ impl Snapshot {
                 continue;
             }
             let pid = std::str::from_utf8(name).ok().and_then(|n| n.parse().ok());
-            if let Some(process) = pid.and_then(|pid| read_into(pid, &mut buffer)) {
+            if let Some(process) = pid.and_then(read) {
                 processes.push(process);
             }
         }

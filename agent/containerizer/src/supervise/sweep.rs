@@ -12,8 +12,11 @@ use std::fs::File;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-/// Time between two readings of `/proc`: a few milliseconds of work each on an ordinary host.
-const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+/// Least time between two sweeps.
+const SWEEP_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Sweeps take at most one part in so many of the supervisor's time, however many processes the host has.
+const SWEEP_PART: u32 = 50;
 
 /// Much more environment than the kernel gives a process ordinarily; a container's variables come first.
 const ENVIRONMENT_BYTES_MAX: u64 = 256 << 10;
@@ -24,7 +27,8 @@ pub(crate) struct Sweeper {
     /// First processes; also the numbers of their sessions.
     sessions: BTreeSet<i32>,
     sandboxes: BTreeSet<String>,
-    last: Option<Instant>,
+    /// Not before then.
+    next: Option<Instant>,
 }
 
 impl Sweeper {
@@ -39,7 +43,7 @@ impl Sweeper {
         if self.sessions.is_empty() {
             return None;
         }
-        Some(self.last.map_or_else(Instant::now, |at| at + SWEEP_PAUSE))
+        Some(self.next.unwrap_or_else(Instant::now))
     }
 }
 
@@ -49,6 +53,7 @@ impl Supervisor {
         if self.sweeper.due().is_none_or(|at| at > Instant::now()) {
             return;
         }
+        let begun = Instant::now();
         let sessions = std::mem::take(&mut self.sweeper.sessions);
         let sandboxes = std::mem::take(&mut self.sweeper.sandboxes);
         let me = std::process::id() as i32;
@@ -74,7 +79,8 @@ impl Supervisor {
                 }
             }
         }
-        self.sweeper.last = Some(Instant::now());
+        let pause = (begun.elapsed() * SWEEP_PART).max(SWEEP_PAUSE_MIN);
+        self.sweeper.next = Some(Instant::now() + pause);
     }
 }
 

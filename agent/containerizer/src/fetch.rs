@@ -19,7 +19,8 @@ mod uri;
 
 use self::uri::Place;
 
-/// Carries the order to the fetch process; environments are readable by the same user only, command lines by everybody.
+/// Carries the order to the fetch process, with a number for each part: environments are readable by the same user only,
+/// command lines by everybody.
 const ORDER: &str = "MESETA_FETCH";
 
 /// First words of the line that says why a fetch failed; the agent looks for it.
@@ -37,8 +38,29 @@ struct Order {
     stall_timeout_ms: u64,
 }
 
-/// How to run the fetch for a container: the command line, and an environment of the agent's own variables (proxies and
-/// the like) without those that mean the agent.
+/// Variables of the agent that a fetch gets. Its process belongs to the task's user, who can read its environment: the
+/// agent's other variables, which may hold secrets, stay with the agent (Mesos gives all but its own).
+const PASSED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "TZ",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// The kernel takes no string of more than 128 KiB into an environment; the order is cut into as many as needed.
+const ORDER_PART_CHARS: usize = 16 << 10;
+
+/// How to run the fetch for a container: the command line and the environment.
 pub(crate) fn command(
     spec: &LaunchSpec,
     helper: &[String],
@@ -50,19 +72,24 @@ pub(crate) fn command(
         uris: spec.uris.clone(),
         stall_timeout_ms: u64::try_from(stall_timeout.as_millis()).unwrap_or(u64::MAX),
     };
-    let mut environment: Vec<String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| {
-            !["MESOS_", "LIBPROCESS_", "MESETA_"]
-                .iter()
-                .any(|ours| name.starts_with(ours))
-        })
-        .map(|(name, value)| format!("{name}={value}"))
+    let mut environment: Vec<String> = PASSED_ON
+        .iter()
+        .filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)))
         .collect();
     // Strings, booleans and a number always become JSON.
     let order = serde_json::to_string(&order).unwrap_or_default();
-    environment.push(format!("{ORDER}={order}"));
+    let order: Vec<char> = order.chars().collect();
+    for (number, part) in order.chunks(ORDER_PART_CHARS).enumerate() {
+        let part: String = part.iter().collect();
+        environment.push(format!("{ORDER}_{number}={part}"));
+    }
     (command, environment)
+}
+
+/// The order as the parts in the environment give it.
+fn ordered() -> Result<Order, String> {
+    let parts = (0..).map_while(|number| std::env::var(format!("{ORDER}_{number}")).ok());
+    serde_json::from_str(&parts.collect::<String>()).map_err(|e| e.to_string())
 }
 
 /// Mesos's words for a failed fetch, and the cause, which Mesos leaves in the sandbox.
@@ -101,10 +128,13 @@ fn last_cause(log: &Path) -> Option<String> {
 /// Fetches what the environment orders into the working directory. The exit code is 0, or 1 when anything could not be
 /// fetched; what was done and what failed is on stderr.
 pub fn main(_arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let order = std::env::var(ORDER)
-        .map_err(|e| e.to_string())
-        .and_then(|text| serde_json::from_str::<Order>(&text).map_err(|e| e.to_string()));
-    let order = match order {
+    let bound = rustix::process::Rlimit {
+        current: Some(extract::BYTES_MAX),
+        maximum: Some(extract::BYTES_MAX),
+    };
+    // For each file, also those that the host's tools write. Fails only where a lower limit holds already.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Fsize, bound);
+    let order = match ordered() {
         Ok(order) => order,
         Err(error) => {
             eprintln!("fetch: no order in {ORDER}: {error}");

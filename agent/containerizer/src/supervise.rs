@@ -50,6 +50,8 @@ struct Arguments {
     /// Descriptors that the program executed before us in this process left open for us.
     lock: Option<RawFd>,
     listener: Option<RawFd>,
+    /// The soft limit of open files it was started with.
+    open_files: Option<u64>,
 }
 
 const USAGE: &str = "usage: supervise --runtime-dir DIR [--launchers N]";
@@ -59,12 +61,13 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, String>
     let mut arguments = arguments;
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
-        let number = || value.to_str().and_then(|v| v.parse().ok()).ok_or(USAGE);
+        let number = || value.to_str().and_then(|v| v.parse::<u64>().ok()).ok_or(USAGE);
         match name.to_str() {
             Some("--runtime-dir") => out.folder = PathBuf::from(&value),
-            Some("--launchers") => out.launchers = number()? as usize,
-            Some("--lock-fd") => out.lock = Some(number()?),
-            Some("--listener-fd") => out.listener = Some(number()?),
+            Some("--launchers") => out.launchers = usize::try_from(number()?).map_err(|_| USAGE)?,
+            Some("--lock-fd") => out.lock = Some(RawFd::try_from(number()?).map_err(|_| USAGE)?),
+            Some("--listener-fd") => out.listener = Some(RawFd::try_from(number()?).map_err(|_| USAGE)?),
+            Some("--open-files") => out.open_files = Some(number()?),
             _ => return Err(USAGE.to_owned()),
         }
     }
@@ -118,6 +121,9 @@ fn prepare(arguments: &Arguments) -> io::Result<Supervisor> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     std::env::set_current_dir("/")?;
     let signals = signals()?;
+    let mut open_files = sys::raise_open_files().map_err(context("cannot raise the limit of open files"))?;
+    // Executed in place of another supervisor, that one's raised limit is not the containers'.
+    open_files.rlim_cur = arguments.open_files.unwrap_or(open_files.rlim_cur);
     let lock = match arguments.lock {
         Some(fd) => sys::inherited_fd(fd)?,
         None => lock(&arguments.folder).map_err(context("cannot lock the runtime directory"))?,
@@ -129,7 +135,7 @@ fn prepare(arguments: &Arguments) -> io::Result<Supervisor> {
     let log = Log::rewrite(&log_path, &history).map_err(context("cannot write the log"))?;
     let poll = Poll::new()?;
     let kept = vec![lock.as_raw_fd()];
-    let pool = Pool::start(arguments.launchers, &log_path, kept, &poll)?;
+    let pool = Pool::start(arguments.launchers, &log_path, kept, open_files, &poll)?;
     let listener = match arguments.listener {
         Some(fd) => UnixListener::from(sys::inherited_fd(fd)?),
         None => listen(&arguments.folder).map_err(context("cannot listen"))?,
@@ -137,7 +143,7 @@ fn prepare(arguments: &Arguments) -> io::Result<Supervisor> {
     sys::set_inherited(listener.as_fd(), false)?;
     let folder = arguments.folder.clone();
     let mut supervisor = Supervisor::new(folder, listener, lock, signals, poll, log, pool)?;
-    supervisor.recover(history, same_boot)?;
+    supervisor.recover(history, same_boot);
     say_ready();
     Ok(supervisor)
 }
@@ -230,6 +236,7 @@ pub(crate) fn reexec(supervisor: &Supervisor, helper: &[String]) -> io::Error {
         .arg("supervise")
         .arg("--runtime-dir")
         .arg(&supervisor.folder)
+        .args(["--open-files", &supervisor.pool.open_files().to_string()])
         .args(["--lock-fd", &lock.as_raw_fd().to_string()])
         .args(["--listener-fd", &listener.as_raw_fd().to_string()])
         .exec();

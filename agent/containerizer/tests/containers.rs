@@ -646,3 +646,42 @@ async fn a_task_runs_as_its_user_who_owns_its_sandbox() {
     );
     host.end().await;
 }
+
+#[tokio::test]
+async fn programs_have_the_limit_of_open_files_that_the_agent_has() {
+    let mut host = Host::new().await;
+    let (soft, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    let expected = format!("{soft}\n{hard}\n");
+    let unlimited = |text: String| text.replace("unlimited", &u64::MAX.to_string());
+    assert_eq!(host.run("before", "ulimit -n; ulimit -Hn").await, 0);
+    assert_eq!(unlimited(host.output("before")), expected);
+    // Also below another build that was executed in place.
+    let copy = host.folder().join("other-build");
+    std::fs::copy(env!("CARGO_BIN_EXE_containerizer-helper"), &copy).unwrap();
+    host.config.helper = vec![copy.into()];
+    let mut host = host.restart_agent().await;
+    assert_eq!(host.run("after", "ulimit -n; ulimit -Hn").await, 0);
+    assert_eq!(unlimited(host.output("after")), expected);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_fetch_of_thousands_of_files_is_not_too_much_for_an_environment() {
+    let mut host = Host::new().await;
+    let source = host.folder().join("data");
+    std::fs::write(&source, "content").unwrap();
+    let mut spec = host.spec("c", "ls | grep -c '^copy'");
+    spec.uris = (0..3000)
+        .map(|n| Uri {
+            value: source.to_str().unwrap().into(),
+            executable: false,
+            extract: false,
+            output_file: Some(format!("copy-{n:060}")),
+        })
+        .collect();
+    host.containerizer.launch(spec).await.unwrap();
+    host.launched("c").await;
+    assert_eq!(host.exited("c").await.status(), Some(0));
+    assert_eq!(host.output("c"), "3000\n");
+    host.end().await;
+}

@@ -1,7 +1,8 @@
 //! Unpacking: tar in its compressed forms, zip, and single gzipped files.
 //!
 //! Nothing is written outside of the sandbox: members with absolute names or `..`, and links that would lead out, fail
-//! the whole fetch. Sizes and numbers of members are bounded, because a small archive can unpack to anything.
+//! the whole fetch. Sizes and numbers of members are bounded, because a small archive can unpack to anything; of a zip
+//! archive, which the host's `unzip` unpacks, only the size of each file is.
 
 use super::FetchError;
 use flate2::read::MultiGzDecoder;
@@ -11,7 +12,7 @@ use std::path::{Component, Path};
 use std::process::{Command, Stdio};
 
 /// Bytes one archive may unpack to.
-const BYTES_MAX: u64 = 64 << 30;
+pub(super) const BYTES_MAX: u64 = 64 << 30;
 
 /// Members one archive may have.
 const MEMBERS_MAX: usize = 1 << 20;

@@ -218,3 +218,31 @@ fn the_last_cause_is_found_in_the_log() {
     std::fs::write(&log, "Fetching\nFailed to fetch 'a': why\nother\n").unwrap();
     assert_eq!(last_cause(&log).unwrap(), "Failed to fetch 'a': why");
 }
+
+#[test]
+fn a_fetch_is_given_named_variables_only_and_its_whole_order() {
+    let spec = LaunchSpec {
+        id: meseta_types::ContainerId::new("c").unwrap(),
+        sandbox: std::sync::Arc::from(Path::new("/w")),
+        command: crate::spec::Command::Shell("true".into()),
+        environment: Vec::new(),
+        user: None,
+        resources: crate::spec::Resources::default(),
+        uris: (0..2000).map(|n| uri(&format!("/files/é{n:050}"))).collect(),
+        rlimits: Vec::new(),
+    };
+    let (command, environment) = command(&spec, &["helper".to_owned()], STALL);
+    assert_eq!(command, ["helper", "fetch"]);
+    let mut text = String::new();
+    for entry in &environment {
+        assert!(entry.len() < 128 << 10);
+        let (name, value) = entry.split_once('=').unwrap();
+        if name.starts_with(ORDER) {
+            text.push_str(value);
+        } else {
+            assert!(PASSED_ON.contains(&name), "{name}");
+        }
+    }
+    let order: Order = serde_json::from_str(&text).unwrap();
+    assert_eq!(order.uris, spec.uris);
+}

@@ -10,7 +10,6 @@ use super::state::{State, Supervisor};
 use super::sys;
 use crate::isolate::{Controller, cgroups};
 use crate::wire::{Class, Failure, MemoryLimit, Tell, WireExit};
-use std::io;
 use std::os::fd::OwnedFd;
 
 /// Deaths of unknown processes remembered while launchers are at work. More than launchers can have newborns only
@@ -73,7 +72,7 @@ impl Supervisor {
     }
 
     /// Looks at every dead child, logs, reaps.
-    pub(crate) fn bury(&mut self) -> io::Result<()> {
+    pub(crate) fn bury(&mut self) {
         while let Some(dead) = sys::peek_dead() {
             if let Some(key) = self.pids.get(&dead.pid).cloned() {
                 // The whole group at once, while the zombie keeps its number.
@@ -91,7 +90,7 @@ impl Supervisor {
                 sys::kill_group(dead.pid, libc::SIGKILL);
                 sys::reap(dead.pid);
                 self.hear_launchers();
-                if let Some(lost) = self.pool.replace(dead.pid, &self.poll)? {
+                if let Some(lost) = self.pool.clear(dead.pid) {
                     self.lost_launcher(lost);
                 }
             } else {
@@ -107,7 +106,6 @@ impl Supervisor {
                 sys::reap(dead.pid);
             }
         }
-        Ok(())
     }
 
     /// A launcher died, perhaps at this order, and its newborn with it unless that had made a session of its own, which

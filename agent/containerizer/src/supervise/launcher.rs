@@ -27,8 +27,8 @@ const IDENTITY_AGE_MAX: Duration = Duration::from_secs(10);
 const IDENTITIES_MAX: usize = 1024;
 
 /// Runs until the supervisor is gone. Called right after the fork; never returns into the supervisor's image.
-pub(crate) fn run(socket: UnixStream, supervisor: i32, log_path: PathBuf) -> ! {
-    let code = match Launcher::new(socket, supervisor, log_path).and_then(|mut l| l.serve()) {
+pub(crate) fn run(socket: UnixStream, supervisor: i32, log_path: PathBuf, open_files: libc::rlimit) -> ! {
+    let code = match Launcher::new(socket, supervisor, log_path, open_files).and_then(|mut l| l.serve()) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("launcher: {error}");
@@ -42,6 +42,7 @@ struct Launcher {
     socket: UnixStream,
     supervisor: i32,
     log_path: PathBuf,
+    open_files: libc::rlimit,
     null: File,
     stack: Stack,
     identities: HashMap<String, (Instant, Identity)>,
@@ -49,11 +50,17 @@ struct Launcher {
 }
 
 impl Launcher {
-    fn new(socket: UnixStream, supervisor: i32, log_path: PathBuf) -> io::Result<Launcher> {
+    fn new(
+        socket: UnixStream,
+        supervisor: i32,
+        log_path: PathBuf,
+        open_files: libc::rlimit,
+    ) -> io::Result<Launcher> {
         Ok(Launcher {
             socket,
             supervisor,
             log_path,
+            open_files,
             null: OpenOptions::new().read(true).write(true).open("/dev/null")?,
             stack: Stack::new(),
             identities: HashMap::new(),
@@ -117,7 +124,7 @@ impl Launcher {
                 exec_failure(format!("Failed to open the supervisor's log: {e}")),
             )
         })?;
-        let mut birth = birth(order, identity, standard, log.as_fd(), self.supervisor).map_err(|f| (0, f))?;
+        let mut birth = birth(order, identity, standard, log.as_fd(), self).map_err(|f| (0, f))?;
         give_birth(&mut birth, &mut self.stack).map_err(|dead| (dead.pid, explain(&dead, plan)))
     }
 
@@ -260,7 +267,7 @@ fn birth<'a>(
     identity: Option<Identity>,
     standard: [BorrowedFd<'a>; 3],
     log: BorrowedFd<'a>,
-    supervisor: i32,
+    launcher: &Launcher,
 ) -> Result<Birth<'a>, Failure> {
     let plan = &order.plan;
     let sandbox = plan.newborn.iter().find_map(|step| match step {
@@ -307,7 +314,8 @@ fn birth<'a>(
         standard,
         log,
         record,
-        supervisor,
+        supervisor: launcher.supervisor,
+        open_files: launcher.open_files,
         steps,
         candidates: c_strings(&plan.candidates)?,
         argv: c_strings(&plan.argv)?,
@@ -339,6 +347,7 @@ fn explain(dead: &Stillborn, plan: &Plan) -> Failure {
         Stage::Clone => format!("Failed to create a process: {error}"),
         Stage::Record => format!("Failed to record the launch: {error}"),
         Stage::Orphaned => "The supervisor died during the launch".to_owned(),
+        Stage::OpenFiles => format!("Failed to set the limit of open files: {error}"),
         Stage::Streams => format!("Failed to set the standard streams: {error}"),
         Stage::Exec => {
             let program = plan.candidates.first().map_or("", String::as_str);

@@ -40,6 +40,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) record: Vec<u8>,
     /// The newborn's parent; when it is dead, nothing may start.
     pub(crate) supervisor: i32,
+    /// The limit of open files the supervisor was started with, before it raised its own.
+    pub(crate) open_files: libc::rlimit,
     pub(crate) steps: Vec<Step>,
     pub(crate) candidates: Vec<CString>,
     pub(crate) argv: Vec<CString>,
@@ -55,6 +57,8 @@ pub(crate) enum Stage {
     Record,
     /// The supervisor is dead.
     Orphaned,
+    /// The limit of open files.
+    OpenFiles,
     /// This step.
     Step(usize),
     /// Its standard streams.
@@ -170,6 +174,10 @@ fn live(shared: &mut Shared<'_, '_>) -> Stage {
     // SAFETY: no preconditions.
     if unsafe { libc::getppid() } != birth.supervisor {
         return Stage::Orphaned;
+    }
+    // SAFETY: the limit is a live value.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &birth.open_files) } != 0 {
+        return Stage::OpenFiles;
     }
     for (at, step) in birth.steps.iter().enumerate() {
         if !take(step) {

@@ -28,11 +28,14 @@ struct Launcher {
 /// The launchers and the orders that wait for them.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    launchers: Vec<Launcher>,
+    /// A place is empty while the launcher that belongs there cannot be forked.
+    launchers: Vec<Option<Launcher>>,
     waiting: VecDeque<Order>,
     log: PathBuf,
     /// Descriptors launchers keep open: the lock, so that no successor starts while one of them lives.
     kept: Vec<RawFd>,
+    /// What programs get as their limit of open files; the supervisor's own is higher.
+    open_files: libc::rlimit,
 }
 
 /// Orders a dead launcher had.
@@ -45,32 +48,45 @@ pub(crate) struct Lost {
 }
 
 impl Pool {
-    pub(crate) fn start(count: usize, log: &Path, kept: Vec<RawFd>, poll: &Poll) -> io::Result<Pool> {
+    pub(crate) fn start(
+        count: usize,
+        log: &Path,
+        kept: Vec<RawFd>,
+        open_files: libc::rlimit,
+        poll: &Poll,
+    ) -> io::Result<Pool> {
         let mut pool = Pool {
             launchers: Vec::new(),
             waiting: VecDeque::new(),
             log: log.to_owned(),
             kept,
+            open_files,
         };
         for _ in 0..count.max(1) {
-            let launcher = pool.fork()?;
-            let place = Source::Launcher(pool.launchers.len() as u32);
-            poll.add(&launcher.channel.stream, place)?;
-            pool.launchers.push(launcher);
+            let launcher = pool.fork(pool.launchers.len(), poll)?;
+            pool.launchers.push(Some(launcher));
         }
         Ok(pool)
     }
 
-    fn fork(&self) -> io::Result<Launcher> {
+    fn present(&self) -> impl Iterator<Item = &Launcher> {
+        self.launchers.iter().flatten()
+    }
+
+    fn fork(&self, place: usize, poll: &Poll) -> io::Result<Launcher> {
         let (ours, theirs) = UnixStream::pair()?;
         let supervisor = std::process::id() as i32;
         match sys::fork()? {
-            sys::Fork::Parent { child } => Ok(Launcher {
-                pid: child,
-                channel: Channel::new(ours)?,
-                orders: VecDeque::new(),
-                waits_for_write: false,
-            }),
+            sys::Fork::Parent { child } => {
+                let channel = Channel::new(ours)?;
+                poll.add(&channel.stream, Source::Launcher(place as u32))?;
+                Ok(Launcher {
+                    pid: child,
+                    channel,
+                    orders: VecDeque::new(),
+                    waits_for_write: false,
+                })
+            }
             sys::Fork::Child => {
                 let mut keep = self.kept.clone();
                 keep.push(theirs.as_raw_fd());
@@ -85,7 +101,7 @@ impl Pool {
                 if set.is_err() || parent != Some(supervisor) {
                     sys::exit_now(1); // it died meanwhile
                 }
-                launcher::run(theirs, supervisor, self.log.clone())
+                launcher::run(theirs, supervisor, self.log.clone(), self.open_files)
             }
         }
     }
@@ -112,7 +128,8 @@ impl Pool {
             if !wanted(&order.key) {
                 continue;
             }
-            let least = self.launchers.iter_mut().min_by_key(|l| l.orders.len());
+            let present = self.launchers.iter_mut().flatten();
+            let least = present.min_by_key(|l| l.orders.len());
             match least.filter(|l| l.orders.len() < ORDERS_PER_LAUNCHER) {
                 Some(launcher) => {
                     launcher.channel.send(&order);
@@ -135,13 +152,13 @@ impl Pool {
 
     /// Whether launchers are at work.
     pub(crate) fn is_busy(&self) -> bool {
-        self.launchers.iter().any(|l| !l.orders.is_empty())
+        self.present().any(|l| !l.orders.is_empty())
     }
 
     /// What launchers have done. A launcher whose socket is broken is dead soon, and is handled when it is.
     pub(crate) fn receive(&mut self) -> Vec<Done> {
         let mut done = Vec::new();
-        for launcher in &mut self.launchers {
+        for launcher in self.launchers.iter_mut().flatten() {
             if launcher.orders.is_empty() {
                 continue;
             }
@@ -157,6 +174,9 @@ impl Pool {
     /// Sends what is queued.
     pub(crate) fn flush(&mut self, poll: &Poll) {
         for (place, launcher) in self.launchers.iter_mut().enumerate() {
+            let Some(launcher) = launcher else {
+                continue;
+            };
             if launcher.channel.unsent_bytes() == 0 && !launcher.waits_for_write {
                 continue;
             }
@@ -172,34 +192,52 @@ impl Pool {
         }
     }
 
-    /// Whether this dead child was a launcher; if so another one takes its place. Everything it had said must have been
+    /// Clears the place of a launcher that died; [`Pool::fill`] forks another one. Everything it had said must have been
     /// received before. Its orders that it cannot have begun are given out again.
-    pub(crate) fn replace(&mut self, dead: i32, poll: &Poll) -> io::Result<Option<Lost>> {
-        let Some(place) = self.launchers.iter().position(|l| l.pid == dead) else {
-            return Ok(None);
-        };
-        let fresh = self.fork()?;
-        poll.add(&fresh.channel.stream, Source::Launcher(place as u32))?;
-        let Some(slot) = self.launchers.get_mut(place) else {
-            return Ok(None);
-        };
-        let mut old = std::mem::replace(slot, fresh);
+    pub(crate) fn clear(&mut self, dead: i32) -> Option<Lost> {
+        let mut places = self.launchers.iter_mut();
+        let place = places.find(|l| l.as_ref().is_some_and(|l| l.pid == dead))?;
+        let mut old = place.take()?;
         let in_work = old.orders.pop_front();
         let waiting = old.orders.iter().map(|order| order.key.clone()).collect();
         while let Some(order) = old.orders.pop_back() {
             self.waiting.push_front(order);
         }
-        Ok(Some(Lost { in_work, waiting }))
+        Some(Lost { in_work, waiting })
+    }
+
+    /// Forks a launcher for each empty place. The host may be short of processes or memory for a while: then the others
+    /// go on alone, and it is tried again.
+    pub(crate) fn fill(&mut self, poll: &Poll) -> io::Result<()> {
+        for place in 0..self.launchers.len() {
+            if self.launchers.get(place).is_some_and(Option::is_none) {
+                let fresh = self.fork(place, poll)?;
+                if let Some(slot) = self.launchers.get_mut(place) {
+                    *slot = Some(fresh);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The soft limit of open files that programs get.
+    pub(crate) fn open_files(&self) -> u64 {
+        self.open_files.rlim_cur
+    }
+
+    /// Whether a launcher is missing.
+    pub(crate) fn has_gaps(&self) -> bool {
+        self.launchers.iter().any(Option::is_none)
     }
 
     /// Whether this is one of the launchers.
     pub(crate) fn has(&self, pid: i32) -> bool {
-        self.launchers.iter().any(|l| l.pid == pid)
+        self.present().any(|l| l.pid == pid)
     }
 
     /// Kills the launchers, for the supervisor's own end.
     pub(crate) fn end(&mut self) {
-        for launcher in &self.launchers {
+        for launcher in self.present() {
             sys::kill(launcher.pid, libc::SIGKILL);
         }
     }

@@ -11,7 +11,6 @@ use crate::wire::Class;
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Whether the host was restarted since the log was written.
@@ -71,7 +70,7 @@ fn fate(logged: &Logged, same_boot: bool) -> Fate {
 
 impl Supervisor {
     /// Takes over what the log names.
-    pub(crate) fn recover(&mut self, history: History, same_boot: bool) -> io::Result<()> {
+    pub(crate) fn recover(&mut self, history: History, same_boot: bool) {
         for (key, logged) in history.processes {
             let container = Container {
                 class: logged.class.clone(),
@@ -110,7 +109,7 @@ impl Supervisor {
             }
         }
         // What died while nobody listened.
-        self.bury()
+        self.bury();
     }
 
     fn running(&mut self, key: &str, pid: i32, adopted: Option<OwnedFd>) {

@@ -34,6 +34,9 @@ const STRANGERS_MAX: usize = 8;
 /// An agent that does not read is cut off when this much waits for it; it hears everything again when it returns.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 
+/// After a launcher could not be forked it is tried again so much later.
+const FORK_PAUSE: Duration = Duration::from_millis(500);
+
 /// A supervisor without an agent and without a container ends after this long: an agent that starts later starts another.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
@@ -111,6 +114,8 @@ pub(crate) struct Supervisor {
     pub(crate) roots: Vec<(String, OwnedFd)>,
     pub(crate) reexec: Option<Vec<String>>,
     pub(crate) stopping: bool,
+    /// When to try again to fork a launcher.
+    next_fork: Option<Instant>,
     /// Since when there is neither an agent nor a container.
     idle_since: Option<Instant>,
 }
@@ -152,6 +157,7 @@ impl Supervisor {
             roots: Vec::new(),
             reexec: None,
             stopping: false,
+            next_fork: None,
             idle_since: Some(Instant::now()),
         })
     }
@@ -162,7 +168,7 @@ impl Supervisor {
             match self.turn() {
                 Ok(()) => {}
                 Err(error) => {
-                    // Only the kernel refusing epoll or a fork brings us here. Containers go on; a successor adopts them.
+                    // Only the kernel refusing epoll brings us here. Containers go on; a successor adopts them.
                     eprintln!("supervisor: {error}");
                     self.pool.end();
                     return ExitCode::FAILURE;
@@ -198,8 +204,9 @@ impl Supervisor {
         }
         self.hear_launchers();
         if somebody_died {
-            self.bury()?;
+            self.bury();
         }
+        self.fill_gaps();
         self.clear_leftovers(somebody_died);
         self.sweep();
         if self.reexec.is_none() {
@@ -218,6 +225,21 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Replaces dead launchers, at once or as soon as the host lets us.
+    fn fill_gaps(&mut self) {
+        let due = self.next_fork.is_none_or(|at| at <= Instant::now());
+        if !self.pool.has_gaps() || !due {
+            return;
+        }
+        self.next_fork = match self.pool.fill(&self.poll) {
+            Ok(()) => None,
+            Err(error) => {
+                eprintln!("supervisor: cannot fork a launcher: {error}; trying again");
+                Some(Instant::now() + FORK_PAUSE)
+            }
+        };
+    }
+
     /// How long nothing needs to be done of ourselves.
     fn pause(&self) -> Option<Duration> {
         let clearing = self
@@ -229,7 +251,11 @@ impl Supervisor {
             })
             .min();
         let idle = self.idle_since.map(|at| at + IDLE_MAX);
-        let next = [clearing, self.sweeper.due(), idle].into_iter().flatten().min();
+        let fork = self.next_fork.filter(|_| self.pool.has_gaps());
+        let next = [clearing, self.sweeper.due(), idle, fork]
+            .into_iter()
+            .flatten()
+            .min();
         next.map(|at| at.saturating_duration_since(Instant::now()))
     }
 

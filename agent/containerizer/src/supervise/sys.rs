@@ -123,6 +123,28 @@ pub(crate) fn default_signals() {
     }
 }
 
+/// Raises our limit of open files as far as it goes and returns what it was: each container with a memory cgroup costs
+/// the supervisor a descriptor.
+pub(crate) fn raise_open_files() -> io::Result<libc::rlimit> {
+    let mut before = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `before` is valid for writing.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut before) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let raised = libc::rlimit {
+        rlim_cur: before.rlim_max,
+        rlim_max: before.rlim_max,
+    };
+    // SAFETY: the limit is a live value.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(before)
+}
+
 /// Ends this process at once, without running anything of the image it was forked from.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: no preconditions.

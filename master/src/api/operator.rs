@@ -256,7 +256,9 @@ impl Context<'_> {
     async fn get_roles(&self) -> Result<Response, Refusal> {
         self.allow(Action::ViewCluster)?;
         let view = self.view().await?;
-        let roles = show::roles(&view, self.master.config.core.roles.as_ref());
+        let whitelist = self.master.config.core.roles.clone();
+        let roles =
+            large::off_the_worker(self.master, move || show::roles(&view, whitelist.as_ref())).await?;
         self.message(Answer {
             r#type: Some(response::Type::GetRoles.into()),
             get_roles: Some(response::GetRoles {

@@ -12,11 +12,11 @@ pub(super) use event::SchedulerEvents;
 pub(super) use framework::subscribe;
 
 use super::check_method;
-use super::records::{Records, UNREAD_BYTES_MAX};
+use super::records::Records;
 use crate::gate::{Action, Identity};
 use crate::intake::{Closed, Message, StreamPeer};
 use crate::master::Master;
-use crate::outbox::outbox;
+use crate::outbox::{BOUND, outbox};
 use crate::sessions::CallRefused;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -126,7 +126,7 @@ async fn open(
     size: usize,
 ) -> Result<Response, Refusal> {
     let text: Arc<str> = Arc::from(master.new_uuid());
-    let (outbox, inlet) = outbox(UNREAD_BYTES_MAX);
+    let (outbox, inlet) = outbox(BOUND);
     let encoder = SchedulerEvents::new(master.me.info());
     let wanted = match subscribe(&request) {
         Ok(subscribe) if master.gate.allows(who, Action::RegisterFramework) => Ok(subscribe),

@@ -9,7 +9,7 @@ use super::scheduler::{Accepted, Refused, Request as Valid, read, subscribe};
 use crate::gate::{Action, Identity};
 use crate::intake::{CloseGuard, Closed, Message, StreamPeer};
 use crate::master::Master;
-use crate::outbox::outbox;
+use crate::outbox::{BOUND, outbox};
 use crate::sessions::CallRefused;
 use bytes::Bytes;
 use down::{Conversation, DownStream, Verdict};
@@ -55,7 +55,7 @@ impl Scheduler for Schedulers {
         let connection = request.extensions().get::<Connection>().cloned();
         let stream = self.master.intake.stream_id();
         let text: Arc<str> = Arc::from(self.master.new_uuid());
-        let (outbox, inlet) = outbox(super::records::UNREAD_BYTES_MAX);
+        let (outbox, inlet) = outbox(BOUND);
         let (verdicts, judged) = mpsc::channel(VERDICTS_MAX);
         let guard = self.master.intake.guard(Closed::Stream(stream));
         let down = DownStream::new(Conversation {

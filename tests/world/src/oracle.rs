@@ -318,6 +318,11 @@ impl Oracle {
                     format!("task {} failed, its host saw {end:?}", key.1)
                 })
             }
+            (TaskState::Failed, Source::Agent) if status.reason == Some(Reason::EXECUTOR_TERMINATED) => {
+                ensure(!matches!(end, Some(End::Status(_))), || {
+                    format!("task {} failed for unknown reasons, its host saw {end:?}", key.1)
+                })
+            }
             (TaskState::Dropped, Source::Agent) => ensure(end.is_none(), || {
                 format!("task {} is said to have never run, its host saw {end:?}", key.1)
             }),

@@ -25,7 +25,7 @@ use crate::streams::StreamKey;
 use crate::timers::Timer;
 use fold::{Executors, Past, PastExecutor, PastTask};
 use meseta_types::link::AgentSpec;
-use meseta_types::task::{Reason, TaskStatus};
+use meseta_types::task::{Reason, Source, TaskStatus};
 use meseta_types::{ContainerId, FrameworkId, Mono, TaskState, Wall};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -156,7 +156,9 @@ impl AgentCore {
         for (task_id, past_task) in past.tasks {
             let key = (id.clone(), task_id.clone());
             let task = recover_task(past_task, past.generated, self.now.mono, self.now.wall);
-            executor.delivered |= task.place != TaskPlace::Queued;
+            // A task that was killed before its delivery never reached the executor.
+            let heard = task.statuses.iter().any(|s| s.source == Source::Executor);
+            executor.delivered |= task.place == TaskPlace::Launched || heard;
             let updates = all.pending.remove(&key).unwrap_or_default();
             self.recover_stream(&key, updates);
             executor.tasks.insert(task_id.clone(), task);

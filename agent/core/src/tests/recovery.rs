@@ -224,6 +224,30 @@ fn a_task_that_was_on_its_way_to_its_executor_is_dropped() {
 }
 
 #[test]
+fn an_executor_whose_tasks_were_killed_before_it_came_is_sent_home_by_the_next_life_too() {
+    let mut env = Env::registered();
+    env.master(run(framework(), custom("t1")));
+    let container = env.launch_order().container_id.clone();
+    env.started(&container);
+    env.master(kill("t1", None));
+    env.restart(vec![found(&container)]);
+    env.input(Input::ExecutorCall {
+        request: RequestId(1),
+        framework_id: fid("f"),
+        executor_id: eid("e"),
+        call: ExecutorCall::Subscribe {
+            stream: StreamId(1),
+            unacknowledged_tasks: Vec::new(),
+            unacknowledged_updates: Vec::new(),
+        },
+    });
+    let shutdown = Effect::ToExecutor(StreamId(1), ExecutorEvent::Shutdown);
+    assert!(env.out.contains(&shutdown));
+    env.register();
+    assert_eq!(env.one_told().state, TaskState::Killed);
+}
+
+#[test]
 fn grown_resources_are_taken_shrunk_ones_are_refused() {
     let mut env = Env::registered();
     let container = env.running("t1");

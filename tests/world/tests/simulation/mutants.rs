@@ -45,56 +45,69 @@ pub(super) fn all() -> Vec<Mutant> {
     mutants
 }
 
-/// Builds the mutant's world and lets it look for the defect: the finding, or why there is none.
-pub(super) fn hunt(mutant: &Mutant) -> Result<String, String> {
-    let work = root().join("target/mutants");
-    let tree = work.join(&mutant.name);
-    let _ = std::fs::remove_dir_all(&tree);
-    copy(&root(), &tree).map_err(|e| format!("the tree cannot be copied: {e}"))?;
-    let applied = Command::new("git")
-        .arg("apply")
-        .arg(&mutant.patch)
-        // The copy lies below the checkout, whose repository must not be found.
-        .env("GIT_CEILING_DIRECTORIES", &work)
-        .current_dir(&tree)
-        .output();
-    let applied = applied.map_err(|e| format!("git cannot be run: {e}"))?;
-    if !applied.status.success() {
-        return Err(format!(
+/// A copy of the tree that mutants are applied to, one after the other: what a mutant leaves alone is built once.
+pub(super) struct Ground {
+    work: PathBuf,
+    tree: PathBuf,
+}
+
+impl Ground {
+    pub(super) fn prepare() -> Result<Ground, String> {
+        let work = root().join("target/mutants");
+        let tree = work.join("tree");
+        let _ = std::fs::remove_dir_all(&tree);
+        copy(&root(), &tree).map_err(|e| format!("the tree cannot be copied: {e}"))?;
+        Ok(Ground { work, tree })
+    }
+
+    /// Builds the mutant's world and lets it look for the defect: the finding, or why there is none.
+    pub(super) fn hunt(&self, mutant: &Mutant) -> Result<String, String> {
+        self.apply(mutant, &[])?;
+        let found = self.run();
+        self.apply(mutant, &["--reverse"])?;
+        found
+    }
+
+    fn apply(&self, mutant: &Mutant, how: &[&str]) -> Result<(), String> {
+        let applied = Command::new("git")
+            .arg("apply")
+            .args(how)
+            .arg(&mutant.patch)
+            // The copy lies below the checkout, whose repository must not be found.
+            .env("GIT_CEILING_DIRECTORIES", &self.work)
+            .current_dir(&self.tree)
+            .output();
+        let applied = applied.map_err(|e| format!("git cannot be run: {e}"))?;
+        if applied.status.success() {
+            return Ok(());
+        }
+        Err(format!(
             "does not apply: {}",
             String::from_utf8_lossy(&applied.stderr)
-        ));
+        ))
     }
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "test",
-            "--release",
-            "--offline",
-            "--quiet",
-            "--package",
-            "meseta-world",
-            "--test",
-            "simulation",
-        ])
-        .args(["--", "--ignored", "--nocapture", "hunt"])
-        .env("CARGO_TARGET_DIR", work.join("target"))
-        .env_remove("MESETA_BAR_OUT")
-        .current_dir(&tree)
-        .output();
-    let output = output.map_err(|e| format!("cargo cannot be run: {e}"))?;
-    let _ = std::fs::remove_dir_all(&tree);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let found = said
-        .lines()
-        .find_map(|line| Some(line.split_once(FOUND)?.1.to_owned()));
-    found.filter(|_| output.status.success()).ok_or_else(|| {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        let last: Vec<&str> = errors.lines().rev().take(5).collect();
-        format!(
-            "not found: {}",
-            last.into_iter().rev().collect::<Vec<_>>().join(" | ")
-        )
-    })
+
+    fn run(&self) -> Result<String, String> {
+        let output = Command::new(env!("CARGO"))
+            .args(["test", "--release", "--offline", "--quiet"])
+            .args(["--package", "meseta-world", "--test", "simulation"])
+            .args(["--", "--ignored", "--nocapture", "hunt"])
+            .env("CARGO_TARGET_DIR", self.work.join("target"))
+            .env_remove("MESETA_BAR_OUT")
+            .current_dir(&self.tree)
+            .output();
+        let output = output.map_err(|e| format!("cargo cannot be run: {e}"))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let found = said
+            .lines()
+            .find_map(|line| Some(line.split_once(FOUND)?.1.to_owned()));
+        found.filter(|_| output.status.success()).ok_or_else(|| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let mut last: Vec<&str> = errors.lines().rev().take(5).collect();
+            last.reverse();
+            format!("not found: {}", last.join(" | "))
+        })
+    }
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {

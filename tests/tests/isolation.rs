@@ -17,6 +17,21 @@ use std::time::{Duration, Instant};
 const HIERARCHIES: &str = "/sys/fs/cgroup";
 const PIDS_MAX: usize = 48;
 
+/// The agent's groups in each hierarchy; when a test fails, what is left in them goes with it.
+struct Groups(String);
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for hierarchy in std::fs::read_dir(HIERARCHIES).into_iter().flatten().flatten() {
+            let root = hierarchy.path().join(&self.0);
+            for container in std::fs::read_dir(&root).into_iter().flatten().flatten() {
+                let _ = std::fs::remove_dir(container.path());
+            }
+            let _ = std::fs::remove_dir(&root);
+        }
+    }
+}
+
 struct Isolated {
     scheduler: Scheduler,
     /// The agent's group in each hierarchy.
@@ -107,6 +122,7 @@ fn containers_are_held_to_their_limits_and_leave_nothing_behind() {
         return bar.finish();
     }
     let root = format!("meseta-test-{}", std::process::id());
+    let _groups = Groups(root.clone());
     let pair = Pair::start(
         &[],
         &[

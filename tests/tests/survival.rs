@@ -60,13 +60,17 @@ fn launch_sleepers(up: &Up, scheduler: &mut Scheduler, seconds: &str) -> BTreeSe
     })
 }
 
-/// Waits until a role has a process that is not `old`.
-fn back(up: &Up, role: &str, old: i32) -> Duration {
+/// Kills a role's first process and waits until the role has one that was not there before; how long that took.
+fn replaced(up: &Up, role: &str) -> Duration {
+    let before = up.pids(role);
+    up.kill(role);
     let start = Instant::now();
     wait::until("the role is back", || {
-        match up.pids(role).iter().find(|pid| **pid != old) {
-            Some(_) => Ok(()),
-            None => Err(up.said()),
+        let now = up.pids(role);
+        if now.iter().any(|pid| !before.contains(pid)) {
+            Ok(())
+        } else {
+            Err(up.said())
         }
     });
     start.elapsed()
@@ -92,8 +96,7 @@ fn agent_and_master_come_back_and_every_task_keeps_its_process() {
     let before = launch_sleepers(&up, &mut scheduler, "1001");
 
     for role in ["agent", "master"] {
-        let old = up.kill(role);
-        let took = back(&up, role, old);
+        let took = replaced(&up, role);
         registered(&up);
         let after = sleepers(&up, "1001");
         bar.note(format!(
@@ -121,8 +124,7 @@ fn agent_and_master_come_back_and_every_task_keeps_its_process() {
 
 /// Without their supervisor tasks live on or die; what is told of them is what happened.
 fn supervisor_dies(up: &Up, scheduler: &mut Scheduler, tasks: &BTreeSet<i32>, bar: &mut Bar) {
-    let old = up.kill("supervise");
-    let took = back(up, "supervise", old);
+    let took = replaced(up, "supervise");
     bar.note(format!(
         "kill -9 of the supervisor: a new process after {:.2} s",
         took.as_secs_f64()

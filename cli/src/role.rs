@@ -84,7 +84,13 @@ fn die_with_parent() -> Result<(), String> {
 }
 
 /// Runs a server to its end on a runtime of its own.
-fn run(role: &str, serve: impl Future<Output = u8>) -> ExitCode {
+fn run(role: &str, unwritten: log::Unwritten, serve: impl Future<Output = u8>) -> ExitCode {
+    let code = run_to_end(role, serve);
+    unwritten.flush();
+    code
+}
+
+fn run_to_end(role: &str, serve: impl Future<Output = u8>) -> ExitCode {
     if let Err(why) = die_with_parent() {
         return ExitCode::from(fail(role, exit::FAILED, &why));
     }

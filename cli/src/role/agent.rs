@@ -22,7 +22,8 @@ pub(crate) fn agent(words: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(log) => log,
         Err(error) => return ExitCode::from(fail(ROLE, exit::USAGE, &error.to_string())),
     };
-    run(ROLE, serve(flags, log))
+    let unwritten = log.unwritten.clone();
+    run(ROLE, unwritten, serve(flags, log))
 }
 
 async fn serve(flags: AgentFlags, log: log::Log) -> u8 {

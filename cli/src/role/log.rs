@@ -3,7 +3,10 @@
 //! Levels are Mesos's: `--logging_level` sets the least severe that is kept; SET_LOGGING_LEVEL raises verbosity for a
 //! while (1 and above: debugging, 3 and above: everything).
 
+mod queue;
+
 use meseta_http::logging::LogLevel;
+use queue::Queue;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,19 @@ pub(super) struct Log {
     pub(super) level: LogLevel,
     /// The file, if there is one.
     pub(super) file: Option<PathBuf>,
+    /// What may still have to be written.
+    pub(super) unwritten: Unwritten,
+}
+
+/// The queues behind a log.
+#[derive(Clone)]
+pub(super) struct Unwritten(Vec<Queue>);
+
+impl Unwritten {
+    /// Waits a moment for the last lines.
+    pub(super) fn flush(&self) {
+        self.0.iter().for_each(Queue::flush);
+    }
 }
 
 /// Why there can be no log.
@@ -29,6 +45,8 @@ pub(super) enum LogError {
     Level(String),
     #[error("flag '--log_dir': cannot write {path}: {source}")]
     File { path: PathBuf, source: io::Error },
+    #[error("no thread for the log: {0}")]
+    Thread(io::Error),
 }
 
 /// Switches the process's log on.
@@ -52,14 +70,15 @@ pub(super) fn init(role: &str, level: &str, dir: Option<&Path>, quiet: bool) -> 
     };
     let (filter, handle) = reload::Layer::new(least);
     let path = file.as_ref().map(|(path, _)| path.clone());
-    let to_file = file.map(|(_, file)| {
-        fmt::layer()
-            .with_ansi(false)
-            .with_writer(std::sync::Arc::new(file))
-    });
-    let to_stderr = (!quiet).then(|| {
+    let file_queue = file.map(|(_, file)| Queue::start(file)).transpose();
+    let file_queue = file_queue.map_err(LogError::Thread)?;
+    let stderr_queue = (!quiet).then(|| Queue::start(io::stderr())).transpose();
+    let stderr_queue = stderr_queue.map_err(LogError::Thread)?;
+    let unwritten = file_queue.iter().chain(&stderr_queue).cloned().collect();
+    let to_file = file_queue.map(|queue| fmt::layer().with_ansi(false).with_writer(queue));
+    let to_stderr = stderr_queue.map(|queue| {
         let colour = std::io::IsTerminal::is_terminal(&io::stderr());
-        fmt::layer().with_ansi(colour).with_writer(io::stderr)
+        fmt::layer().with_ansi(colour).with_writer(queue)
     });
     // A second log in one process would be a defect, not a reason to stop a server.
     let _ = tracing_subscriber::registry()
@@ -76,7 +95,11 @@ pub(super) fn init(role: &str, level: &str, dir: Option<&Path>, quiet: bool) -> 
         // Only fails when the subscriber is gone.
         let _ = handle.reload(filter);
     });
-    Ok(Log { level, file: path })
+    Ok(Log {
+        level,
+        file: path,
+        unwritten: Unwritten(unwritten),
+    })
 }
 
 fn open(dir: &Path, path: &Path) -> io::Result<File> {

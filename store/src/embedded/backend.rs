@@ -61,7 +61,10 @@ impl StorageBackend for Disk {
         if self.switches.sync_fails.load(Ordering::Relaxed) {
             return Err(io::Error::other("injected: fsync failed"));
         }
-        self.file.sync_data()
+        // Also for want of room: after a failed sync nobody knows what is on disk, so it must not pass for a full disk.
+        self.file
+            .sync_data()
+            .map_err(|error| io::Error::other(format!("sync failed: {error}")))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

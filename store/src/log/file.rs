@@ -1,5 +1,6 @@
 //! The file of a log: its header, how it is read at start, how it is replaced.
 
+use super::BATCH_BYTES_MAX;
 use super::frame::{self, Found};
 use super::writer::{self, Log};
 use bytes::Bytes;
@@ -188,6 +189,21 @@ fn batch_follows(content: &Bytes, at: usize) -> bool {
     behind < content.len() && matches!(frame::decode(content, behind), Found::Batch { .. })
 }
 
+/// Cuts records into batches, each as full as one may be.
+fn batches(records: &[Bytes]) -> impl Iterator<Item = &[Bytes]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = rest.iter().take_while(|record| {
+            bytes += 4 + record.len();
+            bytes <= BATCH_BYTES_MAX
+        });
+        let (batch, left) = rest.split_at(fitting.count().max(1).min(rest.len()));
+        rest = left;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
 /// Writes a whole log under another name, syncs it, and gives it its name. Returns the open file and its end.
 pub(super) fn replace(path: &Path, schema: u32, records: &[Bytes]) -> io::Result<(File, u64)> {
     let mut name = path.as_os_str().to_owned();
@@ -197,8 +213,9 @@ pub(super) fn replace(path: &Path, schema: u32, records: &[Bytes]) -> io::Result
     content.extend_from_slice(MAGIC);
     content.extend_from_slice(&FORMAT.to_le_bytes());
     content.extend_from_slice(&schema.to_le_bytes());
-    if !records.is_empty() {
-        frame::encode(records, &mut content).ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    // The file gets its name whole, so that its batches need not be one.
+    for batch in batches(records) {
+        frame::encode(batch, &mut content).ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
     }
     let mut file = File::options()
         .create(true)

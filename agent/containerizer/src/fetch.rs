@@ -114,8 +114,15 @@ pub(crate) async fn failure(spec: &LaunchSpec, exit: &Exit) -> String {
 /// The last line of the log that says why.
 fn last_cause(log: &Path) -> Option<String> {
     use std::io::{Read as _, Seek as _, SeekFrom};
-    let mut file = std::fs::File::open(log).ok()?;
-    let length = file.metadata().ok()?.len();
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // What was unpacked may have put a link or a FIFO in its place.
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(log)
+        .ok()?;
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let length = metadata.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))
         .ok()?;
     let mut tail = Vec::new();

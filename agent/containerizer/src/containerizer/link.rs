@@ -317,6 +317,8 @@ impl Link {
                 self.ask(&Ask::Update { key, settings });
             }
             Order::Forget(id) => {
+                // A destroy that came after its end has no answer.
+                self.doomed.remove(&id);
                 let key = id.as_str().to_owned();
                 self.ask(&Ask::Forget { key });
             }

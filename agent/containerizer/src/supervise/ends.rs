@@ -240,10 +240,10 @@ impl Supervisor {
         };
         match cgroups::watch_oom(&memory.path) {
             Ok(event) => {
-                if self.watch(&event, key)
+                if let Some(number) = self.watch(&event, key)
                     && let Some(container) = self.containers.get_mut(key)
                 {
-                    container.oom = Some(event);
+                    container.oom = Some((number, event));
                 }
             }
             // The kernel's counter still tells at its end.
@@ -251,15 +251,13 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a descriptor of a container.
-    pub(crate) fn watch(&mut self, fd: &OwnedFd, key: &str) -> bool {
+    /// Waits for a descriptor of a container, under the number returned.
+    pub(crate) fn watch(&mut self, fd: &OwnedFd, key: &str) -> Option<u32> {
         self.last_watch = self.last_watch.wrapping_add(1);
         let number = self.last_watch;
-        let added = self.poll.add(fd, Source::Watch(number)).is_ok();
-        if added {
-            self.watches.insert(number, key.to_owned());
-        }
-        added
+        self.poll.add(fd, Source::Watch(number)).ok()?;
+        self.watches.insert(number, key.to_owned());
+        Some(number)
     }
 
     /// A descriptor of a container is readable: it ran out of memory, or an adopted process died.

@@ -263,6 +263,11 @@ impl Log {
         Ok(())
     }
 
+    /// Tries compaction again only after as much growth as before: after a failure.
+    pub(crate) fn later(&mut self) {
+        self.grown_bytes = 0;
+    }
+
     /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path

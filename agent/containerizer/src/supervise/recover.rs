@@ -93,6 +93,7 @@ impl Supervisor {
             match fate(&logged, same_boot) {
                 Fate::Ours => self.running(&key, pid, None),
                 Fate::Adopted(pidfd) => {
+                    // Forgotten when it fires, which it does when the process ends.
                     self.watch(&pidfd, &key);
                     self.running(&key, pid, Some(pidfd));
                 }

@@ -55,7 +55,7 @@ pub(crate) struct Container {
     /// Launchers that died at it.
     pub(crate) deaths: u8,
     /// Becomes readable when the kernel runs out of memory for it.
-    pub(crate) oom: Option<OwnedFd>,
+    pub(crate) oom: Option<(u32, OwnedFd)>,
     pub(crate) oom_seen: bool,
 }
 
@@ -216,7 +216,11 @@ impl Supervisor {
             self.early.clear();
         }
         if self.log.is_long() && !self.pool.is_busy() {
-            self.log.compact()?;
+            // The old log is still there, and goes on being used; a full disk must not cost the exits it keeps.
+            if let Err(error) = self.log.compact() {
+                eprintln!("supervisor: cannot write its log anew: {error}");
+                self.log.later();
+            }
         }
         self.pool.flush(&self.poll);
         self.flush_connections();
@@ -465,7 +469,9 @@ impl Supervisor {
     /// Begins to clear a container whose first process ended.
     pub(crate) fn begin_clearing(&mut self, key: &str, pid: i32, exit: WireExit) {
         if let Some(container) = self.containers.get_mut(key) {
-            container.oom = None;
+            if let Some((number, _closed)) = container.oom.take() {
+                self.watches.remove(&number);
+            }
             container.state = State::Clearing {
                 pid,
                 exit,

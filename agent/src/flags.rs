@@ -100,7 +100,7 @@ meseta_types::flags! {
         /// A download into a sandbox that stands still for this long fails.
         pub fetcher_stall_timeout: FlagDuration = "1mins";
         /// Largest request body.
-        pub max_request_bytes: FlagBytes = "16MB";
+        pub max_request_bytes: FlagBytes = "10MB";
         /// Directory of the log file; unset: log to standard error only.
         pub log_dir: Option<PathBuf>;
         /// A log file written by something else, to be shown as the agent's log.

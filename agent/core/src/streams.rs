@@ -210,7 +210,7 @@ impl Streams {
 
     /// Forgets a framework's streams; their keys.
     pub(crate) fn drop_framework(&mut self, framework: &FrameworkId) -> Vec<StreamKey> {
-        let keys: Vec<StreamKey> = self.map.keys().filter(|k| k.0 == *framework).cloned().collect();
+        let keys: Vec<StreamKey> = self.of_framework(framework).cloned().collect();
         for key in &keys {
             self.map.remove(key);
         }
@@ -226,6 +226,16 @@ impl Streams {
     }
 
     pub(crate) fn has_framework(&self, framework: &FrameworkId) -> bool {
-        self.map.keys().any(|k| k.0 == *framework)
+        self.of_framework(framework).next().is_some()
+    }
+
+    /// The streams of one framework, found without looking at the others'.
+    fn of_framework(&self, framework: &FrameworkId) -> impl Iterator<Item = &StreamKey> {
+        let first = (framework.clone(), TaskId::as_written(""));
+        let of = framework.clone();
+        self.map
+            .range(first..)
+            .map(|(key, _)| key)
+            .take_while(move |key| key.0 == of)
     }
 }

@@ -61,7 +61,8 @@ async fn running<'a>(
 
 fn statistics(usage: &Usage, executor: &ExecutorView, timestamp: f64, cfs: bool) -> pb::ResourceStatistics {
     let cpus = executor.resources.scalar("cpus").to_f64();
-    let mem_bytes = u64::try_from(executor.resources.scalar("mem").milli()).unwrap_or(0) * (1 << 20) / 1000;
+    let mem_milli = u64::try_from(executor.resources.scalar("mem").milli()).unwrap_or(0);
+    let mem_bytes = mem_milli.saturating_mul(1 << 20) / 1000;
     let mut all = pb::ResourceStatistics {
         timestamp,
         cpus_user_time_secs: Some(usage.cpus_user_time_secs),

@@ -10,9 +10,6 @@ use http_body_util::BodyExt;
 use std::io::Read;
 use std::time::Duration;
 
-/// A call of the API is at most this long: the largest real ones (ACCEPT with hundreds of tasks) stay below 4 MiB.
-pub const CALL_MAX_BYTES: usize = 16 << 20;
-
 /// A client that has not sent its whole call after this long is refused: a slow sender must not hold memory for ever.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -126,7 +126,7 @@ meseta_types::flags! {
         "quorum": "the registry is not a replicated log";
         "registry_strict" = "false": "it never was more than an experiment";
         "require_agent_domain" = "false": "agents have no domains in this release";
-        "webui_dir": "the web page is part of the program";
+        "webui_dir": "there is no web page in this release";
         "zk_session_timeout": "there is no ZooKeeper in this release";
     }
 }

@@ -4,29 +4,9 @@
 //! cut. Emptied by the peer's own connection, which encodes as it sends, so that encoding never costs the core time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-
-/// What is waiting for a peer may be so much.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
-    /// Bytes a peer may leave unread, however slowly it reads.
-    pub(crate) unread: usize,
-    /// Bytes that may wait for a peer that reads: one answer about a whole cluster comes in one step.
-    pub(crate) burst: usize,
-    /// A peer that took nothing for so long does not read.
-    pub(crate) patience: Duration,
-}
-
-/// The bound of streams and links. A reconciliation of a million tasks is about 250 MiB in one step.
-pub(crate) const BOUND: Bound = Bound {
-    unread: 32 << 20,
-    burst: 512 << 20,
-    patience: Duration::from_secs(10),
-};
 
 /// The peer does not read: more than the bound is waiting for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,31 +17,14 @@ pub(crate) struct Full;
 pub(crate) struct Outbox<T> {
     queue: mpsc::UnboundedSender<(T, usize)>,
     shared: Arc<Shared>,
-    bound: Bound,
+    bytes_max: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     bytes: AtomicUsize,
-    began: Instant,
-    /// When the peer last took something, in milliseconds after `began`.
-    taken_ms: AtomicU64,
     /// The core gave the peer up: what is queued is not sent any more.
     cut: AtomicBool,
-}
-
-impl Shared {
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Whether the peer took something lately.
-    fn reads(&self, patience: Duration) -> bool {
-        let idle = self
-            .now_ms()
-            .saturating_sub(self.taken_ms.load(Ordering::Relaxed));
-        Duration::from_millis(idle) < patience
-    }
 }
 
 /// The connection's end.
@@ -71,22 +34,16 @@ pub(crate) struct Inlet<T> {
     shared: Arc<Shared>,
 }
 
-/// A queue whose bytes are counted by whoever pushes.
-pub(crate) fn outbox<T>(bound: Bound) -> (Outbox<T>, Inlet<T>) {
+/// A queue for at most `bytes_max` bytes, as counted by whoever pushes.
+pub(crate) fn outbox<T>(bytes_max: usize) -> (Outbox<T>, Inlet<T>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared {
-        bytes: AtomicUsize::new(0),
-        began: Instant::now(),
-        taken_ms: AtomicU64::new(0),
-        cut: AtomicBool::new(false),
-    });
-    let outbox = Outbox {
-        queue: sender,
-        shared: Arc::clone(&shared),
-        bound,
-    };
+    let shared = Arc::new(Shared::default());
     (
-        outbox,
+        Outbox {
+            queue: sender,
+            shared: Arc::clone(&shared),
+            bytes_max,
+        },
         Inlet {
             queue: receiver,
             shared,
@@ -95,19 +52,11 @@ pub(crate) fn outbox<T>(bound: Bound) -> (Outbox<T>, Inlet<T>) {
 }
 
 impl<T> Outbox<T> {
-    /// Adds an item of about `cost` bytes; [`Full`] cuts the peer off. An empty outbox takes an item of any size, so
-    /// that one large message does not cut a peer that reads. A peer that is gone takes everything: its connection
-    /// reports the end itself.
+    /// Adds an item of about `cost` bytes; [`Full`] cuts the peer off. An empty outbox takes an item of any size, so that one large message does
+    /// not cut a peer that reads. A peer that is gone takes everything: its connection reports the end itself.
     pub(crate) fn push(&self, item: T, cost: usize) -> Result<(), Full> {
         let before = self.shared.bytes.fetch_add(cost, Ordering::Relaxed);
-        if before == 0 {
-            // Nothing was left unread until now: its time begins.
-            let now = self.shared.now_ms();
-            self.shared.taken_ms.store(now, Ordering::Relaxed);
-        }
-        let waiting = before.saturating_add(cost);
-        let unread = waiting > self.bound.unread && !self.shared.reads(self.bound.patience);
-        if before > 0 && (unread || waiting > self.bound.burst) {
+        if before > 0 && before.saturating_add(cost) > self.bytes_max {
             self.shared.cut.store(true, Ordering::Release);
             return Err(Full);
         }
@@ -144,9 +93,6 @@ impl<T> Inlet<T> {
     fn taken(&self, next: Option<(T, usize)>) -> Option<T> {
         let (item, cost) = next?;
         self.shared.bytes.fetch_sub(cost, Ordering::Relaxed);
-        self.shared
-            .taken_ms
-            .store(self.shared.now_ms(), Ordering::Relaxed);
         Some(item)
     }
 }
@@ -155,16 +101,10 @@ impl<T> Inlet<T> {
 mod tests {
     use super::*;
 
-    const BOUND: Bound = Bound {
-        unread: 100,
-        burst: 1000,
-        patience: Duration::from_secs(10),
-    };
-
     #[test]
     fn items_come_in_order_and_one_large_item_is_no_fault() {
-        let (outbox, mut inlet) = outbox(BOUND);
-        assert_eq!(outbox.push("large", 10_000), Ok(()));
+        let (outbox, mut inlet) = outbox(100);
+        assert_eq!(outbox.push("large", 1000), Ok(()));
         assert_eq!(inlet.try_next(), Some("large"));
         assert_eq!(outbox.push("a", 60), Ok(()));
         assert_eq!(outbox.push("b", 40), Ok(()));
@@ -174,17 +114,11 @@ mod tests {
         assert!(!inlet.is_cut());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_for_long_is_cut_off_at_the_lower_bound() {
-        let (outbox, mut inlet) = outbox(BOUND);
-        assert_eq!(outbox.push("a", 90), Ok(()));
-        assert_eq!(outbox.push("b", 90), Ok(()));
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(inlet.try_next(), Some("a"));
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(outbox.push("c", 90), Ok(()));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(outbox.push("d", 1), Err(Full));
+    #[test]
+    fn a_peer_that_does_not_read_is_cut_off_at_the_bound() {
+        let (outbox, mut inlet) = outbox(100);
+        assert_eq!(outbox.push("a", 100), Ok(()));
+        assert_eq!(outbox.push("b", 1), Err(Full));
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(
             inlet
@@ -192,16 +126,6 @@ mod tests {
                 .map(|next| next.is_none())
                 .is_ready()
         );
-        assert!(inlet.is_cut());
-    }
-
-    #[test]
-    fn a_burst_has_a_bound_of_its_own() {
-        let (outbox, inlet) = outbox(BOUND);
-        for _ in 0..10 {
-            assert_eq!(outbox.push("x", 100), Ok(()));
-        }
-        assert_eq!(outbox.push("x", 1), Err(Full));
         assert!(inlet.is_cut());
     }
 }

@@ -26,19 +26,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use views::{Reader, Readers};
+use views::Readers;
 
 /// Messages applied before their effects are carried out: small enough that an offer does not wait long behind others,
 /// large enough that one flush serves many.
 const BATCH_MAX: usize = 512;
-
-/// Time between two proofs of the core's books: seconds where defects are hunted, rarely in production, where one takes
-/// some 100 ms at a million tasks.
-const CHECK_INTERVAL: Duration = if cfg!(debug_assertions) {
-    Duration::from_secs(1)
-} else {
-    Duration::from_secs(600)
-};
 
 /// Ticks after one batch: a timer that sets another for the same moment runs with it, but peers are not kept waiting.
 const TICKS_MAX: usize = 16;
@@ -54,8 +46,6 @@ pub(crate) struct Gauges {
     pub(crate) writes_waiting: AtomicU64,
     /// Readers that wait for a view.
     pub(crate) readers_waiting: AtomicU64,
-    /// Times the core's books did not agree.
-    pub(crate) broken: AtomicU64,
     /// Inputs applied.
     pub(crate) inputs: AtomicU64,
     /// Operators' event streams.
@@ -85,8 +75,6 @@ pub(crate) struct Owner {
     effects: Effects,
     /// The clocks, read once per batch.
     now: Now,
-    /// When the core was last checked.
-    checked: Instant,
     /// Set by the core: the process must not go on.
     ending: Option<StepDown>,
 }
@@ -102,7 +90,6 @@ impl Owner {
             readers: Readers::default(),
             effects: Effects::new(),
             now: Now::default(),
-            checked: Instant::now(),
             ending: None,
         }
     }
@@ -154,28 +141,12 @@ impl Owner {
             }
             self.tick();
             self.flush();
-            for watcher in self.readers.serve(&self.core) {
-                self.peers.watch(watcher, self.doors.max_watchers);
-            }
-            self.check();
+            self.readers.serve(&self.core);
             self.measure();
             if let Some(reason) = self.ending.take() {
                 return Ended::SteppedDown(reason);
             }
         }
-    }
-
-    /// Proves the core's sums and cross-references when there is nothing else to do, not more often than every
-    /// [`CHECK_INTERVAL`]: it looks at the whole cluster.
-    fn check(&mut self) {
-        if self.checked.elapsed() < CHECK_INTERVAL || !self.arrivals.queue.is_empty() {
-            return;
-        }
-        if let Err(broken) = self.core.check() {
-            tracing::error!("the master's books do not agree: {broken}");
-            self.doors.gauges.broken.fetch_add(1, Ordering::Relaxed);
-        }
-        self.checked = Instant::now();
     }
 
     fn measure(&self) {
@@ -236,11 +207,14 @@ impl Owner {
             Message::Explain { framework_id, answer } => {
                 let _who_left_needs_none = answer.send(self.core.explain(&framework_id));
             }
-            Message::View(view) => self.readers.wait(Reader { view, watcher: None }),
-            Message::Watch { state, watcher } => self.readers.wait(Reader {
-                view: state,
-                watcher: Some(watcher),
-            }),
+            Message::View(reader) => self.readers.wait(reader),
+            Message::Watch { state, watcher } => {
+                // Effects of earlier inputs of this batch are not in the watcher's stream and so must be in its state.
+                self.flush();
+                if state.send(self.core.view()).is_ok() {
+                    self.peers.watch(watcher, self.doors.max_watchers);
+                }
+            }
         }
     }
 

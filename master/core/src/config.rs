@@ -12,6 +12,9 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// Dropped messages a view shows; the oldest go first. Enough to see what went on, small enough to copy.
 pub const NOTES_MAX: usize = 256;
 
+/// Bytes of a note's reason; longer ones are cut. Ids that are in use are shorter.
+pub const NOTE_BYTES_MAX: usize = 512;
+
 /// Removed frameworks remembered durably; the oldest go first. A framework that comes back after so many others were
 /// removed is taken for a new one, as every removed one is in Mesos after a fail-over.
 pub const REMOVED_FRAMEWORKS_MAX: usize = 10_000;

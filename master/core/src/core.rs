@@ -34,7 +34,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Config, NOTES_MAX};
+use crate::config::{Config, NOTE_BYTES_MAX, NOTES_MAX};
 use crate::counters::Counters;
 use crate::index::{Index, Table};
 use crate::io::{Deadline, Effect, Effects, Event, Input, LinkId, OperatorEvent, StreamId, TimerKind};
@@ -303,7 +303,7 @@ impl MasterCore {
         let note = Note {
             wall: cx.now.wall,
             what,
-            reason: reason.into(),
+            reason: shortened(reason.into()),
             framework_id: framework_id.cloned(),
             agent_id: agent_id.cloned(),
         };
@@ -325,6 +325,15 @@ impl MasterCore {
         cx.out.push(Effect::ToFramework { stream, event });
         true
     }
+}
+
+/// Reasons quote what callers wrote, of any length; notes are kept.
+fn shortened(reason: Arc<str>) -> Arc<str> {
+    if reason.len() <= NOTE_BYTES_MAX {
+        return reason;
+    }
+    let end = reason.floor_char_boundary(NOTE_BYTES_MAX);
+    format!("{}...", &reason[..end]).into()
 }
 
 impl Cx<'_> {

@@ -8,7 +8,7 @@
 use crate::gate::Action;
 use crate::intake::{CloseGuard, Closed, LinkPeer, Message};
 use crate::master::Master;
-use crate::outbox::{BOUND, Inlet, outbox};
+use crate::outbox::{Inlet, outbox};
 use futures_util::Stream;
 use meseta_http::listener::Connection;
 use meseta_master_core::io::{Input, LinkId};
@@ -24,6 +24,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::{Request, Response, Status, Streaming};
+
+/// Unread bytes at which an agent counts as one that does not read: a burst of launches of tens of thousands of tasks
+/// stays below.
+const UNREAD_BYTES_MAX: usize = 32 << 20;
 
 /// A frame is closed at this size.
 const FRAME_BYTES: usize = 1 << 20;
@@ -62,7 +66,7 @@ impl AgentLink for Agents {
         }
         let connection = request.extensions().get::<Connection>().cloned();
         let link = self.master.intake.link_id();
-        let (outbox, inlet) = outbox(BOUND);
+        let (outbox, inlet) = outbox(UNREAD_BYTES_MAX);
         let progress = Arc::new(Progress::default());
         let outgoing = Outgoing::new(inlet, Arc::clone(&progress), self.guard(link));
         let mut incoming = Incoming {

@@ -14,7 +14,6 @@ use meseta_http::negotiate::accepts_gzip;
 use meseta_http::{Body, Refusal, Response, reply};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -23,9 +22,6 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Chunks made ahead of the client: enough to keep the connection busy.
 const CHUNKS_AHEAD: usize = 2;
-
-/// A client that does not take a chunk for so long loses its answer: it holds a thread and a view meanwhile.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends what `encode` writes.
 pub(super) async fn answer(
@@ -36,7 +32,6 @@ pub(super) async fn answer(
 ) -> Result<Response, Refusal> {
     let gzip = accepts_gzip(request);
     let (sender, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
-    let failed = sender.clone();
     let answer = Arc::clone(&master.answers).acquire_owned();
     let answer = answer.await.map_err(super::broken)?;
     let encoders = Arc::clone(&master.encoders);
@@ -52,23 +47,20 @@ pub(super) async fn answer(
             }
         });
         if let Err(error) = written {
-            tracing::debug!(%error, "an answer was not sent to its end");
-            let _gone_or_told = failed.blocking_send(Err(error));
+            tracing::debug!(%error, "a client left before its answer was made");
         }
     });
     let Some(first) = chunks.recv().await else {
         encoding.await.map_err(super::broken)?;
         return Err(super::broken("the encoder wrote nothing"));
     };
-    let first = first.map_err(super::broken)?;
     if first.last && first.plain {
         return Ok(reply::typed(content_type, first.bytes, request));
     }
     let compressed = !first.plain;
     let rest = ReceiverStream::new(chunks);
-    let stream = futures_util::StreamExt::chain(futures_util::stream::iter([Ok(first)]), rest);
-    // An error breaks the body off: the client must not take a part for the whole.
-    let stream = futures_util::StreamExt::map(stream, |chunk| chunk.map(|chunk| chunk.bytes));
+    let stream = futures_util::StreamExt::chain(futures_util::stream::iter([first]), rest);
+    let stream = futures_util::StreamExt::map(stream, |chunk| Ok::<_, io::Error>(chunk.bytes));
     let mut response = Response::new(Body::from_stream(stream));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -76,20 +68,6 @@ pub(super) async fn answer(
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Ok(response)
-}
-
-/// Work over a whole view that gives a small result, on a blocking thread and counted as an encoder.
-pub(super) async fn off_the_worker<T: Send + 'static>(
-    master: &Master,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    let permit = Arc::clone(&master.encoders).acquire_owned().await;
-    let permit = permit.map_err(super::broken)?;
-    let worked = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        work()
-    });
-    worked.await.map_err(super::broken)
 }
 
 struct Chunk {
@@ -104,14 +82,14 @@ struct Chunk {
 struct Chunks {
     filled: BytesMut,
     plain: bool,
-    sender: mpsc::Sender<io::Result<Chunk>>,
+    sender: mpsc::Sender<Chunk>,
     encoders: Arc<Semaphore>,
     /// Held while encoding, given back while waiting for the client.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Chunks {
-    fn begin(sender: mpsc::Sender<io::Result<Chunk>>, encoders: Arc<Semaphore>) -> io::Result<Chunks> {
+    fn begin(sender: mpsc::Sender<Chunk>, encoders: Arc<Semaphore>) -> io::Result<Chunks> {
         let mut chunks = Chunks {
             filled: BytesMut::new(),
             plain: true,
@@ -137,13 +115,9 @@ impl Chunks {
             last,
         };
         self.permit = None;
-        let sent = tokio::time::timeout(CLIENT_PATIENCE, self.sender.send(Ok(chunk)));
-        match tokio::runtime::Handle::current().block_on(sent) {
-            Ok(Ok(())) if last => Ok(()),
-            Ok(Ok(())) => self.take_turn(),
-            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
+        let sent = self.sender.blocking_send(chunk);
+        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        if last { Ok(()) } else { self.take_turn() }
     }
 
     fn finish(mut self) -> io::Result<()> {

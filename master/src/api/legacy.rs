@@ -42,11 +42,11 @@ async fn from_view(
         None => Arc::new(View::default()),
     };
     if query.get("jsonp").is_some() {
-        let written = large::off_the_worker(master, move || {
+        let whole = tokio::task::spawn_blocking(move || {
             let mut out = Vec::new();
             write(&view, &query, &mut out).map(|()| (out, query))
         });
-        let (out, query) = written.await?.map_err(broken)?;
+        let (out, query) = whole.await.map_err(broken)?.map_err(broken)?;
         return Ok(reply::legacy_json(out, &query, &parts.headers));
     }
     let media = MediaType::Json.as_str();

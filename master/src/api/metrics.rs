@@ -4,7 +4,7 @@
 
 mod frameworks;
 
-use super::{large, query};
+use super::query;
 use crate::gate::Action;
 use crate::master::Master;
 use http::request::Parts;
@@ -70,9 +70,15 @@ pub(super) async fn samples(master: &Master, per_framework: bool) -> Result<Vec<
     samples.push(Sample::gauge("master/uptime_secs", uptime.max(0.0)));
     if master.elected.get().is_some() {
         let view = master.intake.view().await?;
-        let per_framework = per_framework && master.config.per_framework_metrics;
-        let counted = large::off_the_worker(master, move || of_view(&view, per_framework)).await?;
-        samples.extend(counted);
+        of_resources(&view, &mut samples);
+        of_allocator(&view, &mut samples);
+        of_agents(&view, &mut samples);
+        of_frameworks(&view, &mut samples);
+        of_tasks(&view, &mut samples);
+        of_counters(&view, &mut samples);
+        if per_framework && master.config.per_framework_metrics {
+            frameworks::samples(&view, &mut samples);
+        }
     }
     let gauges = &master.gauges;
     samples.push(Sample::gauge(
@@ -95,29 +101,10 @@ pub(super) async fn samples(master: &Master, per_framework: bool) -> Result<Vec<
     samples.extend(gauges.allocations.samples("allocator/mesos/allocation_run_ms"));
     samples.extend(gauges.writes.samples("registrar/state_store_ms"));
     samples.push(Sample::counter(
-        "master/invariant_violations",
-        gauges.broken.load(Ordering::Relaxed) as f64,
-    ));
-    samples.push(Sample::counter(
         "master/inputs",
         gauges.inputs.load(Ordering::Relaxed) as f64,
     ));
     Ok(sorted(samples))
-}
-
-/// What is counted over the whole cluster.
-fn of_view(view: &View, per_framework: bool) -> Vec<Sample> {
-    let mut samples = Vec::new();
-    of_resources(view, &mut samples);
-    of_allocator(view, &mut samples);
-    of_agents(view, &mut samples);
-    of_frameworks(view, &mut samples);
-    of_tasks(view, &mut samples);
-    of_counters(view, &mut samples);
-    if per_framework {
-        frameworks::samples(view, &mut samples);
-    }
-    samples
 }
 
 fn of_resources(view: &View, samples: &mut Vec<Sample>) {

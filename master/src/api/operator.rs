@@ -256,9 +256,7 @@ impl Context<'_> {
     async fn get_roles(&self) -> Result<Response, Refusal> {
         self.allow(Action::ViewCluster)?;
         let view = self.view().await?;
-        let whitelist = self.master.config.core.roles.clone();
-        let roles =
-            large::off_the_worker(self.master, move || show::roles(&view, whitelist.as_ref())).await?;
+        let roles = show::roles(&view, self.master.config.core.roles.as_ref());
         self.message(Answer {
             r#type: Some(response::Type::GetRoles.into()),
             get_roles: Some(response::GetRoles {

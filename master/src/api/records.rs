@@ -15,6 +15,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+/// Unread bytes at which a reader counts as one that does not read. A cluster's worth of offers in one burst stays
+/// below.
+pub(crate) const UNREAD_BYTES_MAX: usize = 32 << 20;
+
 /// The client did not read.
 #[derive(Debug, thiserror::Error)]
 #[error("a reader that does not read is cut off")]

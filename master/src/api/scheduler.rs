@@ -9,14 +9,14 @@ mod framework;
 
 pub(super) use call::{Accepted, Refused, Request, read};
 pub(super) use event::SchedulerEvents;
-pub(super) use framework::subscribe;
+pub(super) use framework::{Fault, subscribe};
 
 use super::check_method;
-use super::records::Records;
+use super::records::{Records, UNREAD_BYTES_MAX};
 use crate::gate::{Action, Identity};
 use crate::intake::{Closed, Message, StreamPeer};
 use crate::master::Master;
-use crate::outbox::{BOUND, outbox};
+use crate::outbox::outbox;
 use crate::sessions::CallRefused;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -126,7 +126,7 @@ async fn open(
     size: usize,
 ) -> Result<Response, Refusal> {
     let text: Arc<str> = Arc::from(master.new_uuid());
-    let (outbox, inlet) = outbox(BOUND);
+    let (outbox, inlet) = outbox(UNREAD_BYTES_MAX);
     let encoder = SchedulerEvents::new(master.me.info());
     let wanted = match subscribe(&request) {
         Ok(subscribe) if master.gate.allows(who, Action::RegisterFramework) => Ok(subscribe),

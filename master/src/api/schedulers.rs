@@ -5,16 +5,16 @@
 
 mod down;
 
-use super::scheduler::{Accepted, Refused, Request as Valid, read, subscribe};
+use super::scheduler::{Accepted, Fault, Refused, Request as Valid, read, subscribe};
 use crate::gate::{Action, Identity};
-use crate::intake::{CloseGuard, Closed, Message, StreamPeer};
+use crate::intake::{CloseGuard, Closed, Ended, Message, StreamPeer};
 use crate::master::Master;
-use crate::outbox::{BOUND, outbox};
+use crate::outbox::outbox;
 use crate::sessions::CallRefused;
 use bytes::Bytes;
 use down::{Conversation, DownStream, Verdict};
 use meseta_http::listener::Connection;
-use meseta_master_core::io::{Event, Input, StreamId};
+use meseta_master_core::io::{Event, Input, StreamId, Subscribe};
 use meseta_proto::binary;
 use meseta_proto::meseta::scheduler::v1::scheduler_server::{Scheduler, SchedulerServer};
 use meseta_proto::meseta::scheduler::v1::{CallReply, CallRequest, Calls, Hello, Refusal, Up, up};
@@ -55,7 +55,7 @@ impl Scheduler for Schedulers {
         let connection = request.extensions().get::<Connection>().cloned();
         let stream = self.master.intake.stream_id();
         let text: Arc<str> = Arc::from(self.master.new_uuid());
-        let (outbox, inlet) = outbox(BOUND);
+        let (outbox, inlet) = outbox(super::records::UNREAD_BYTES_MAX);
         let (verdicts, judged) = mpsc::channel(VERDICTS_MAX);
         let guard = self.master.intake.guard(Closed::Stream(stream));
         let down = DownStream::new(Conversation {
@@ -75,9 +75,9 @@ impl Scheduler for Schedulers {
             verdicts,
             _guard: self.master.intake.guard(Closed::Stream(stream)),
         };
-        let peer = |text| StreamPeer {
+        let peer = StreamPeer {
             outbox,
-            text,
+            text: Arc::clone(&caller.text),
             connection,
         };
         tokio::spawn(caller.converse(request.into_inner(), peer));
@@ -113,12 +113,16 @@ struct Caller {
 }
 
 impl Caller {
-    async fn converse(self, mut ups: Streaming<Up>, peer: impl FnOnce(Arc<str>) -> StreamPeer) {
+    async fn converse(self, mut ups: Streaming<Up>, peer: StreamPeer) {
         match self.hear(&mut ups).await {
             Ok(Some(up::Body::Hello(hello))) => {
-                if let Err(refused) = self.subscribe(&hello, peer).await {
-                    self.end(refused.0, refused.1).await;
-                    return;
+                let wanted = match self.wanted(&hello) {
+                    Ok(wanted) => wanted,
+                    // Said before the outbox is dropped, whose end would otherwise be all that the client hears.
+                    Err((code, text)) => return self.end(code, text).await,
+                };
+                if let Err(ended) = self.subscribe(wanted, peer, hello.subscribe.len()).await {
+                    return self.end(503, ended.to_string()).await;
                 }
             }
             Ok(_) => return self.end(400, "the first message is not Hello".to_owned()).await,
@@ -161,11 +165,8 @@ impl Caller {
         let _gone_already = self.verdicts.send(Verdict::Bye(code, text)).await;
     }
 
-    async fn subscribe(
-        &self,
-        hello: &Hello,
-        peer: impl FnOnce(Arc<str>) -> StreamPeer,
-    ) -> Result<(), (u32, String)> {
+    /// What Hello asks for: what the core is to be told, or what the framework is to hear as an ERROR event.
+    fn wanted(&self, hello: &Hello) -> Result<Result<Subscribe, Fault>, (u32, String)> {
         let bad = |text: String| (400, text);
         let call: Call = binary::decode(&hello.subscribe)
             .map_err(|_| bad("Failed to parse body into Call protobuf".to_owned()))?;
@@ -173,19 +174,27 @@ impl Caller {
         let Valid::Subscribe(request) = valid else {
             return Err(bad("the call of Hello is not SUBSCRIBE".to_owned()));
         };
-        let peer = peer(Arc::clone(&self.text));
         if !self.master.gate.allows(&self.who, Action::RegisterFramework) {
             return Err((403, "Not authorized to register the framework".to_owned()));
         }
-        match subscribe(&request) {
+        Ok(subscribe(&request))
+    }
+
+    /// Hands the stream to the core, or tells the framework why it cannot subscribe.
+    async fn subscribe(
+        &self,
+        wanted: Result<Subscribe, Fault>,
+        peer: StreamPeer,
+        bytes: usize,
+    ) -> Result<(), Ended> {
+        match wanted {
             Ok(subscribe) => {
                 let message = Message::Subscribe {
                     stream: self.stream,
                     peer,
                     subscribe,
                 };
-                let sent = self.master.intake.send(message, hello.subscribe.len()).await;
-                sent.map_err(|ended| (503, ended.to_string()))
+                self.master.intake.send(message, bytes).await
             }
             Err(fault) => {
                 // As over HTTP the framework hears an ERROR event, and its stream ends with it.

@@ -247,8 +247,7 @@ fn event_cost(event: &Event) -> usize {
             .iter()
             .map(|offer| ITEM_BYTES + offer.resources.iter().count() * ITEM_BYTES)
             .sum(),
-        // Its bytes are shared with the task the master keeps.
-        Event::Update(_) => 0,
+        Event::Update(status) => status.wire.len() + status.message.as_ref().map_or(0, |m| m.len()),
         Event::Message { data, .. } => data.len(),
         Event::Error { message } => message.len(),
         Event::UpdateOperationStatus(status) => status.message.len(),

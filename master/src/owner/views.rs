@@ -1,6 +1,5 @@
 //! Views for readers: made on demand, one for all who wait, never more often than every 10 ms.
 
-use crate::intake::Watcher;
 use meseta_master_core::{MasterCore, View};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,18 +9,10 @@ use tokio::time::Instant;
 /// Least time between two views of a changing state: a view makes the core copy pages it writes to afterwards.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Who waits for a view.
-#[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) view: oneshot::Sender<Arc<View>>,
-    /// Gets everything that follows from then on.
-    pub(super) watcher: Option<Watcher>,
-}
-
 /// Those who wait for a view.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    waiting: Vec<Reader>,
+    waiting: Vec<oneshot::Sender<Arc<View>>>,
     /// The last view, as long as somebody reads it.
     last: Weak<View>,
     made: Option<Instant>,
@@ -35,7 +26,7 @@ impl Readers {
         self.stale = true;
     }
 
-    pub(super) fn wait(&mut self, reader: Reader) {
+    pub(super) fn wait(&mut self, reader: oneshot::Sender<Arc<View>>) {
         self.waiting.push(reader);
     }
 
@@ -52,16 +43,15 @@ impl Readers {
         Some(self.made.map_or_else(Instant::now, |made| made + INTERVAL))
     }
 
-    /// Serves all who wait, if it is time; gives those who watch from now on. All effects so far must be carried out:
-    /// what they tell watchers is in the view already.
-    pub(super) fn serve(&mut self, core: &MasterCore) -> Vec<Watcher> {
+    /// Serves all who wait, if it is time.
+    pub(super) fn serve(&mut self, core: &MasterCore) {
         if self.waiting.is_empty() {
-            return Vec::new();
+            return;
         }
         let last = if self.stale { None } else { self.last.upgrade() };
         let view = match last {
             Some(view) => view,
-            None if self.due().is_some_and(|due| due > Instant::now()) => return Vec::new(),
+            None if self.due().is_some_and(|due| due > Instant::now()) => return,
             None => {
                 let view = core.view();
                 self.last = Arc::downgrade(&view);
@@ -70,10 +60,8 @@ impl Readers {
                 view
             }
         };
-        let served = self.waiting.drain(..).filter_map(|reader| {
-            let stayed = reader.view.send(Arc::clone(&view)).is_ok();
-            reader.watcher.filter(|_| stayed)
-        });
-        served.collect()
+        for reader in self.waiting.drain(..) {
+            let _who_left_needs_none = reader.send(Arc::clone(&view));
+        }
     }
 }

@@ -154,6 +154,7 @@ impl MasterCore {
         offer_ids: &[OfferId],
         filters: Filters,
     ) {
+        let mut unknown = Vec::new();
         for id in offer_ids {
             let own = self
                 .offer_ids
@@ -166,12 +167,17 @@ impl MasterCore {
                         entry.counters.offers_declined += 1;
                     }
                 }
-                None => {
-                    let framework_id = self.frameworks.get(framework).map(|f| f.id.clone());
-                    let reason = format!("offer {id} is not the framework's (any more)");
-                    self.note(cx, "decline", reason, framework_id.as_ref(), None);
-                }
+                None => unknown.push(id),
             }
+        }
+        // One note however many: a call may name a million.
+        if let Some(first) = unknown.first() {
+            let framework_id = self.frameworks.get(framework).map(|f| f.id.clone());
+            let reason = match unknown.len() {
+                1 => format!("offer {first} is not the framework's (any more)"),
+                count => format!("{count} offers are not the framework's (any more), the first is {first}"),
+            };
+            self.note(cx, "decline", reason, framework_id.as_ref(), None);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! SUBSCRIBE of the operator API: the whole state, then every change, as a stream of records.
 
-use super::{Context, large, state};
-use crate::api::records::{Encode, Records};
+use super::{Context, state};
+use crate::api::records::{Encode, Records, UNREAD_BYTES_MAX};
 use crate::api::sink::{Json, Protobuf, Sink};
 use crate::gate::Action;
 use crate::intake::Watcher;
-use crate::outbox::{BOUND, outbox};
+use crate::outbox::outbox;
 use crate::show;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -24,15 +24,22 @@ use std::sync::Arc;
 
 pub(super) async fn subscribe(context: &Context<'_>) -> Result<Response, Refusal> {
     context.allow(Action::ViewCluster)?;
-    let (outbox, inlet) = outbox(BOUND);
+    let (outbox, inlet) = outbox(UNREAD_BYTES_MAX);
     let watcher = Watcher {
         outbox,
         connection: context.parts.extensions.get::<Connection>().cloned(),
     };
     let view = context.master.intake.watch(watcher).await?;
     let media = context.media;
-    let encoded = large::off_the_worker(context.master, move || subscribed(&view, media)).await?;
-    let first = encoded.map_err(crate::api::broken)?;
+    let permit = context.master.encoders.clone().acquire_owned().await;
+    let encoded = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        subscribed(&view, media)
+    });
+    let first = encoded
+        .await
+        .map_err(crate::api::broken)?
+        .map_err(crate::api::broken)?;
     let records = Records::new(inlet, OperatorEvents, media, None).start_with(&first);
     let mut response = Response::new(Body::from_stream(records));
     response

@@ -140,6 +140,9 @@ impl Shell {
                 () = sleep_until(due) => {}
             }
         }
+        // From here on nobody answers: calls that come now, or are still waiting, learn it at once.
+        drop(inputs);
+        self.waiting.clear();
         self.finish(events).await;
     }
 

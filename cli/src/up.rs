@@ -154,13 +154,24 @@ impl Up {
     /// Starts what is not running and due.
     fn start_due(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
+        let was_ready = self.ready == self.roles.len();
         for supervised in &mut self.roles {
-            if supervised.again_at.is_some_and(|at| at <= now) {
-                supervised.again_at = None;
-                supervised.since = now;
-                let child = Child::start(&self.program, &supervised.role, &self.plan)?;
-                self.reaper.own(child.pid);
-                supervised.child = Some(child);
+            if !supervised.again_at.is_some_and(|at| at <= now) {
+                continue;
+            }
+            supervised.again_at = None;
+            supervised.since = now;
+            match Child::start(&self.program, &supervised.role, &self.plan) {
+                Ok(child) => {
+                    self.reaper.own(child.pid);
+                    supervised.child = Some(child);
+                }
+                // A full disk or too many processes for a moment must not cost the tasks that run.
+                Err(failure) if was_ready => {
+                    supervised.again_at = Some(now + restart::MOST);
+                    self.screen.not_started(&failure);
+                }
+                Err(failure) => return Err(failure),
             }
         }
         Ok(())

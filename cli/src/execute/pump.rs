@@ -88,7 +88,9 @@ async fn copy(
             Ok(data) if data.is_empty() && ended => return true,
             Ok(data) if data.is_empty() => {}
             Ok(data) => {
-                if write(to, &data).is_err() {
+                // Whoever reads our output may stop doing so; nothing else of this program must stop with it.
+                let written = tokio::task::spawn_blocking(move || write(to, &data)).await;
+                if !matches!(written, Ok(Ok(()))) {
                     // The queue has room for both; a second word changes nothing.
                     let _ = break_off.try_send(exit::CLOSED_PIPE);
                     return false;

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The wait before the first restart; it doubles up to [`MOST`]: somebody who kills a role sees it back at once.
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest wait.
-const MOST: Duration = Duration::from_millis(800);
+pub(super) const MOST: Duration = Duration::from_millis(800);
 /// A role that lived this long starts with a short wait again.
 const STABLE: Duration = Duration::from_secs(10);
 /// So many deaths in a row, none of them after [`STABLE`], and its log is shown.

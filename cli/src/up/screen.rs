@@ -95,6 +95,10 @@ impl Screen {
         eprintln!("{name} died ({ended}), starting it again in {}", seconds(after));
     }
 
+    pub(super) fn not_started(&self, failure: &Failure) {
+        eprint!("{}", failure.render(false));
+    }
+
     pub(super) fn given_up(&self, name: &str, ended: &Ended, why: &str) {
         eprintln!("{name} ended ({ended}) and is not started again: {why}");
     }

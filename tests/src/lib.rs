@@ -8,6 +8,8 @@ pub mod binary;
 pub mod cluster;
 pub mod daemon;
 pub mod floor;
+pub mod fuzz;
+pub mod golden;
 pub mod journal;
 pub mod ports;
 pub mod scheduler;

@@ -28,6 +28,9 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long an agent that ends waits for the master to take its last words.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Items of one frame, in bytes, as the protocol says; a single larger item travels alone.
 const FRAME_BYTES: usize = 1 << 20;
 
@@ -45,7 +48,7 @@ pub(crate) struct Link {
     id: LinkId,
     queue: mpsc::UnboundedSender<(usize, AgentItem)>,
     queued: Arc<AtomicUsize>,
-    task: tokio::task::AbortHandle,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// The queue towards the master is full or the link is gone.
@@ -62,6 +65,18 @@ impl Link {
     /// Its number.
     pub(crate) fn id(&self) -> LinkId {
         self.id
+    }
+
+    /// Says nothing more and waits until the master has taken what was queued and closed its side.
+    pub(crate) async fn finish(mut self) {
+        // The sender of another channel in its place closes the queue; what is in it is still sent.
+        self.queue = mpsc::unbounded_channel().0;
+        if tokio::time::timeout(FINISH_TIMEOUT, &mut self.task)
+            .await
+            .is_err()
+        {
+            tracing::warn!("the master did not take the last messages within {FINISH_TIMEOUT:?}");
+        }
     }
 
     /// Queues an item. Never waits.
@@ -105,7 +120,7 @@ pub(crate) fn connect(id: LinkId, master: &str, epoch: u64, inbox: mpsc::Sender<
         id,
         queue,
         queued,
-        task: task.abort_handle(),
+        task,
     }
 }
 
@@ -137,9 +152,11 @@ impl Carrier {
             }
             Ok(())
         };
+        tokio::pin!(talk);
         tokio::select! {
-            () = pump => Ok(()),
-            talked = talk => talked,
+            // Everything queued has been handed over and the stream closed from this side: the master closes its own.
+            () = pump => talk.await,
+            talked = &mut talk => talked,
         }
     }
 

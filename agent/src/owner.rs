@@ -193,7 +193,10 @@ impl Owner {
                 Wake::Check => self.check(),
             }
         }
-        self.link = None;
+        if let (Some(link), Some(Ended::Stopped(_))) = (self.link.take(), &self.ended) {
+            // An agent that unregisters must be heard.
+            link.finish().await;
+        }
         self.streams.close_all();
         self.parts.journal.close().await;
         self.ended.unwrap_or(Ended::Left)

@@ -9,6 +9,9 @@ use prost::Message as _;
 use std::sync::Arc;
 
 /// An executor from its `ExecutorInfo`; fails if its resources are no resources. The id is taken as written.
+///
+/// The carried `wire` has no resources: the typed ones are the truth, and the same executor must look the same whether
+/// its framework sent it (resources not allocated yet) or an agent reports it.
 pub fn spec(info: &v1::ExecutorInfo) -> Result<ExecutorSpec, Invalid> {
     let resources = resource::from_proto(&info.resources).map_err(Invalid::new)?;
     Ok(ExecutorSpec {
@@ -18,8 +21,15 @@ pub fn spec(info: &v1::ExecutorInfo) -> Result<ExecutorSpec, Invalid> {
         source: Arc::from(info.source()),
         is_default: info.r#type() == Type::Default,
         shutdown_grace_period: info.shutdown_grace_period.as_ref().map(duration),
-        wire: info.encode_to_vec().into(),
+        wire: without_resources(info).encode_to_vec().into(),
     })
+}
+
+fn without_resources(info: &v1::ExecutorInfo) -> v1::ExecutorInfo {
+    v1::ExecutorInfo {
+        resources: Vec::new(),
+        ..info.clone()
+    }
 }
 
 /// As [`spec`], from the encoded message.

@@ -373,6 +373,21 @@ fn what_goes_to_the_agent_has_the_allocated_resources() {
     assert_eq!(info.data.as_deref(), Some(&b"a"[..]));
 }
 
+#[test]
+fn an_executor_looks_the_same_from_its_framework_and_from_an_agent() {
+    let launched = task(
+        r#","executor":{"executor_id":{"value":"e"},"command":{"value":"x"},
+            "resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":1}}]}"#,
+    )
+    .executor
+    .unwrap();
+    let mut allocated_spec = launched.clone();
+    allocated_spec.resources = allocated("cpus:1");
+    let reported = executor::from_encoded(&executor::encode(&allocated_spec, &framework_id())).unwrap();
+    assert_eq!(reported.wire, launched.wire);
+    assert_eq!(reported.resources, allocated("cpus:1"));
+}
+
 fn status() -> TaskStatus {
     let mut wire = Vec::new();
     crate::wire::put_bytes(&mut wire, 3, b"data");

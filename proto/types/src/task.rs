@@ -199,7 +199,7 @@ pub struct ExecutorSpec {
     pub is_default: bool,
     /// Grace on SHUTDOWN, if the framework set it.
     pub shutdown_grace_period: Option<Duration>,
-    /// Encoded `mesos.v1.ExecutorInfo`.
+    /// Encoded `mesos.v1.ExecutorInfo` without its resources, so that equal executors have equal bytes.
     pub wire: Bytes,
 }
 

@@ -9,15 +9,23 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use std::io::Read;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// A client that has not sent its whole call after this long is refused: a slow sender must not hold memory for ever.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of all bodies that are being read at a time, in units of [`UNIT_BYTES`]: many connections may each send a
+/// large call, but not all at once.
+static BODIES: Semaphore = Semaphore::const_new(256 * 1024 * 1024 / UNIT_BYTES);
+
+/// What a body takes of [`BODIES`] is rounded up to this.
+const UNIT_BYTES: usize = 16 * 1024;
 
 /// Reads the whole body, decoding gzip when the request says so.
 ///
 /// # Errors
 /// 413 when it is longer than `limit` (before or after decoding), 408 when it does not arrive in time, 400 when the
-/// connection breaks, 500 for bad gzip (as Mesos answers).
+/// connection breaks, 500 for bad gzip (as Mesos answers), 503 when too many large bodies are being read.
 pub async fn read(body: crate::Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Refusal> {
     let collected = tokio::time::timeout(READ_TIMEOUT, collect(body, limit))
         .await
@@ -43,6 +51,8 @@ async fn collect(mut body: crate::Body, limit: usize) -> Result<Bytes, Refusal> 
     if hint > limit {
         return Err(too_large(limit));
     }
+    // A body of known length waits for its share; one that grows without saying how far must find it free.
+    let mut share = BODIES.acquire_many(units(hint)).await.map_err(|_| busy())?;
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -51,6 +61,10 @@ async fn collect(mut body: crate::Body, limit: usize) -> Result<Bytes, Refusal> 
         let Ok(data) = frame.into_data() else { continue };
         if data.len() + whole.len() + first.as_ref().map_or(0, Bytes::len) > limit {
             return Err(too_large(limit));
+        }
+        let more = units(data.len() + whole.len() + first.as_ref().map_or(0, Bytes::len));
+        if let Some(lacking) = more.checked_sub(held(&share)).filter(|n| *n > 0) {
+            share.merge(BODIES.try_acquire_many(lacking).map_err(|_| busy())?);
         }
         // The usual body is one frame: it is handed on without a copy.
         if first.is_none() && whole.is_empty() {
@@ -64,6 +78,20 @@ async fn collect(mut body: crate::Body, limit: usize) -> Result<Bytes, Refusal> 
         whole.extend_from_slice(&data);
     }
     Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES))
+        .unwrap_or(u32::MAX)
+        .max(1)
+}
+
+fn held(share: &SemaphorePermit<'_>) -> u32 {
+    u32::try_from(share.num_permits()).unwrap_or(u32::MAX)
+}
+
+fn busy() -> Refusal {
+    Refusal::unavailable("Too many large requests are being read")
 }
 
 fn gunzip(data: &[u8], limit: usize) -> Result<Bytes, Refusal> {

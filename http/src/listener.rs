@@ -33,6 +33,10 @@ pub const MAX_CONNECTIONS: usize = 16_384;
 /// long: executors keep one open between calls.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// A connection that says nothing at all for this long is closed, in HTTP/2 as well: a client that only opens connections
+/// must not hold the [`MAX_CONNECTIONS`] slots of everybody else.
+pub const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A peer that takes nothing of what is written to it for this long is dropped.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 
@@ -93,7 +97,10 @@ where
         let cut = Arc::new(Notify::new());
         let connection = Connection(cut.clone());
         let handler = handler.clone();
+        let heard = Arc::new(Notify::new());
+        let hears = heard.clone();
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+            hears.notify_one();
             answer(handler.clone(), request, Peer(peer), connection.clone())
         });
         let served = graceful.watch(
@@ -110,12 +117,20 @@ where
                     }
                 }
                 () = cut.notified() => tracing::info!(%peer, "cut off a reader that does not read"),
+                () = silence(&heard, FIRST_HEAD_TIMEOUT) => tracing::debug!(%peer, "a connection without a request is closed"),
             }
         });
     }
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::debug!("open connections dropped at the end");
+    }
+}
+
+/// Resolves when no request came within `limit`; never once one has.
+async fn silence(heard: &Notify, limit: Duration) {
+    if tokio::time::timeout(limit, heard.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -317,6 +332,16 @@ mod tests {
         let mut rest = Vec::new();
         let _ = socket.read_to_end(&mut rest).await;
         assert!(!rest.ends_with(b"0\r\n\r\n"));
+    }
+
+    #[tokio::test]
+    async fn silence_ends_only_connections_that_never_asked() {
+        let limit = Duration::from_millis(10);
+        let heard = Notify::new();
+        heard.notify_one();
+        let asked = tokio::time::timeout(limit * 20, silence(&heard, limit)).await;
+        assert!(asked.is_err(), "it had asked");
+        silence(&Notify::new(), limit).await;
     }
 
     #[tokio::test]

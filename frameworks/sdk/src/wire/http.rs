@@ -19,6 +19,7 @@ use meseta_proto::mesos::v1::scheduler;
 use meseta_proto::{binary, json, recordio};
 use prost::Message;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -46,12 +47,13 @@ pub struct HttpLink {
     target: Arc<Target>,
     _subscription: AbortOnDrop,
     lanes: BTreeMap<Connection, LaneHandle>,
-    next_free: u64,
 }
 
 #[derive(Debug)]
 struct LaneHandle {
     queue: mpsc::UnboundedSender<(CallSeq, Arc<scheduler::Call>)>,
+    /// Calls without an answer, to find the least busy lane.
+    open: Arc<AtomicUsize>,
     _task: AbortOnDrop,
 }
 
@@ -87,7 +89,6 @@ pub(super) fn open(
         target,
         _subscription: AbortOnDrop::spawn(task),
         lanes: BTreeMap::new(),
-        next_free: 0,
     }
 }
 
@@ -96,19 +97,32 @@ impl HttpLink {
         let connection = match lane {
             Lane::Wish => Connection::Wish,
             Lane::Agent(n) => Connection::Agent(n),
-            Lane::Free => {
-                self.next_free = (self.next_free + 1) % FREE_LANES;
-                Connection::Free(self.next_free)
-            }
+            Lane::Free => self.least_busy(),
         };
         let (ear, target) = (&self.ear, &self.target);
         let lane = self.lanes.entry(connection).or_insert_with(|| {
             let (queue, calls) = mpsc::unbounded_channel();
-            let task = AbortOnDrop::spawn(run_lane(ear.clone(), target.clone(), calls));
-            LaneHandle { queue, _task: task }
+            let open = Arc::new(AtomicUsize::new(0));
+            let task = AbortOnDrop::spawn(run_lane(ear.clone(), target.clone(), calls, open.clone()));
+            LaneHandle {
+                queue,
+                open,
+                _task: task,
+            }
         });
+        lane.open.fetch_add(1, Ordering::Relaxed);
         // The lane ends only with this handle.
         let _ = lane.queue.send((seq, call));
+    }
+
+    /// The first unordered lane that is idle (or not yet there), else the least busy one: a quiet framework uses one
+    /// connection, a busy one all of them.
+    fn least_busy(&self) -> Connection {
+        let open = |n: &u64| {
+            let lane = self.lanes.get(&Connection::Free(*n));
+            lane.map_or(0, |lane| lane.open.load(Ordering::Relaxed))
+        };
+        Connection::Free((0..FREE_LANES).min_by_key(open).unwrap_or(0))
     }
 }
 
@@ -257,6 +271,7 @@ async fn run_lane(
     ear: Ear,
     target: Arc<Target>,
     mut calls: mpsc::UnboundedReceiver<(CallSeq, Arc<scheduler::Call>)>,
+    open: Arc<AtomicUsize>,
 ) {
     let mut connection = None;
     while let Some((seq, call)) = calls.recv().await {
@@ -265,6 +280,7 @@ async fn run_lane(
             connection = None;
             Reply::Unknown(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))
         });
+        open.fetch_sub(1, Ordering::Relaxed);
         ear.reply(seq, reply).await;
     }
 }

@@ -174,7 +174,7 @@ impl Job<'_> {
                 event = events.next() => {
                     let Some(event) = event else { return Err(self.stopped(&Exit::Stopped)) };
                     if let Some(verdict) = self.event(event).await? {
-                        return self.end(verdict).await;
+                        return self.end(verdict, interrupts).await;
                     }
                     if self.args.detach && self.running {
                         return self.leave().await;
@@ -369,9 +369,13 @@ impl Job<'_> {
     }
 
     /// The task has ended: the rest of its output, then our end.
-    async fn end(mut self, verdict: Verdict) -> Result<u8, Failure> {
+    async fn end(mut self, verdict: Verdict, mut interrupts: Interrupts) -> Result<u8, Failure> {
         self.pump();
-        let complete = self.pumps.finish().await;
+        let complete = tokio::select! {
+            complete = self.pumps.finish() => complete,
+            // Somebody does not want to wait for the rest.
+            () = interrupts.next() => false,
+        };
         if !complete {
             self.say("the end of its output could not be read");
         }

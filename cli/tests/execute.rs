@@ -63,13 +63,13 @@ fn what_cannot_run_is_our_failure(up: &Up) {
     let output = up.run(&["execute", "--", "/no/such/program"]);
     let code = output.status.code().unwrap();
     assert!((125..=127).contains(&code), "{output:?}");
-    let output = up.run(&["execute", "--cpus", "4096", "--timeout", "7s", "--", "true"]);
+    let output = up.run(&["execute", "--cpus", "4096", "--timeout", "20s", "--", "true"]);
     assert_eq!(output.status.code(), Some(5), "{output:?}");
     assert!(text(&output.stderr).contains("cpus: 4096 needed"), "{output:?}");
 }
 
 fn the_timeout_kills_the_task(up: &Up) {
-    let output = up.run(&["execute", "-q", "--timeout", "1s", "--", "sleep", "1000"]);
+    let output = up.run(&["execute", "-q", "--timeout", "10s", "--", "sleep", "1000"]);
     assert_eq!(output.status.code(), Some(5), "{output:?}");
     assert!(text(&output.stderr).contains("error[timeout]"), "{output:?}");
 }

@@ -48,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meseta-types",
             "meseta-proto",
             "meseta-http",
+            "meseta-store",
             "meseta-master",
             "meseta-agent",
             "meseta-containerizer",

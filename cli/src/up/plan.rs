@@ -11,6 +11,9 @@ const AGENT_PORT: u16 = 5051;
 /// Mesos's default range of task ports, split among the agents.
 const TASK_PORTS: (u32, u32) = (31_000, 32_000);
 
+/// Processes per task, at most, where the host can bound them: a fork bomb must not take the machine along.
+const TASK_PIDS_MAX: u32 = 4_096;
+
 /// What this machine has to share, after what it keeps for itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Machine {
@@ -137,6 +140,10 @@ impl Plan {
                 format!("--cgroups_root={}", self.cgroup(*n)),
             ],
         };
+        // CPUs stay shares, as Mesos has them by default: on one machine idle cores are for whoever needs them.
+        if matches!(role, Role::Agent(_)) && self.machine.isolation.contains("cgroups/pids") {
+            args.push(format!("--cgroups_pids_max={TASK_PIDS_MAX}"));
+        }
         if matches!(role, Role::Agent(_)) && !self.machine.is_root {
             args.push("--no-switch_user".to_owned());
         }
@@ -243,6 +250,17 @@ mod tests {
         }
         let master = plan(2, "0.0.0.0").arguments(&Role::Master).join(" ");
         assert_eq!(master, "master --work_dir=/s/master --ip=0.0.0.0 --port=5150");
+    }
+
+    #[test]
+    fn processes_are_bounded_where_the_host_can() {
+        let mut plan = plan(1, "127.0.0.1");
+        assert!(!plan.arguments(&Role::Agent(0)).join(" ").contains("pids_max"));
+        plan.machine.isolation = "cgroups/cpu,cgroups/mem,cgroups/pids".to_owned();
+        assert!(
+            plan.arguments(&Role::Agent(0))
+                .contains(&"--cgroups_pids_max=4096".to_owned())
+        );
     }
 
     #[test]

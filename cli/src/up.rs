@@ -156,7 +156,7 @@ impl Up {
         let now = Instant::now();
         let was_ready = self.ready == self.roles.len();
         for supervised in &mut self.roles {
-            if !supervised.again_at.is_some_and(|at| at <= now) {
+            if supervised.again_at.is_none_or(|at| at > now) {
                 continue;
             }
             supervised.again_at = None;

@@ -58,8 +58,8 @@ fn readme_command() -> String {
         .split("```sh")
         .nth(1)
         .expect("the README has a block of shell");
-    let lines = block.split("```").next().unwrap().lines().map(str::trim);
-    let command = lines.filter(|line| line.contains(" up ")).next_back();
+    let mut lines = block.split("```").next().unwrap().lines().map(str::trim);
+    let command = lines.rfind(|line| line.contains(" up "));
     command
         .expect("the README's first block starts a cluster")
         .to_owned()

@@ -338,9 +338,7 @@ fn scheduler_scenario(replay: &mut Replay) {
     operations_and_update(replay, &mut first);
     takeover(replay, &first, &operator);
     replay.check_stream("master-events/SUBSCRIBE-whole-scenario", &operator, &[]);
-    for folder in ["master-after-teardown"] {
-        replay.send_folder(folder);
-    }
+    replay.send_folder("master-after-teardown");
 }
 
 /// In the order of the recording, which decides the numbers of the frameworks.

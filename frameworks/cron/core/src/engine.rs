@@ -1,7 +1,7 @@
 //! The engine: jobs, their runs, and the order in which things become true.
 //!
 //! One commit is under way at a time. What arrives meanwhile waits, and is taken together with everything else that
-//! waits; so one fsync covers whatever a busy second brings. Changes are made in place and remembered ([`txn`]); what
+//! waits; so one fsync covers whatever a busy second brings. Changes are made in place and remembered (`txn`); what
 //! others may see of them (answers, launches, acknowledgements) leaves only when the store has them, and a refused
 //! commit puts everything back.
 //!

@@ -1,7 +1,7 @@
 //! The engine: apps, their instances, deployments, and the order in which things become true.
 //!
 //! One commit is under way at a time. What arrives meanwhile waits, and is taken together with everything else that
-//! waits. Changes are made in place and remembered ([`txn`]); what others may see of them (answers, launches,
+//! waits. Changes are made in place and remembered (`txn`); what others may see of them (answers, launches,
 //! acknowledgements, events) leaves only when the store has them, and a refused commit puts everything back.
 //!
 //! Everything is level-triggered: an input marks the apps it touches, and each marked app is led one step nearer to its

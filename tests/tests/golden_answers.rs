@@ -431,8 +431,12 @@ fn reconcile_and_kill(replay: &mut Replay, first: &mut Scheduler) {
 }
 
 fn read(replay: &Replay, path: &str) -> Value {
+    read_from(replay.master_port(), path)
+}
+
+fn read_from(port: u16, path: &str) -> Value {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    match http::request(replay.master_port(), request.as_bytes()) {
+    match http::request(port, request.as_bytes()) {
         Ok(Some(answer)) => serde_json::from_slice(&answer.body).unwrap_or_default(),
         _ => Value::Null,
     }
@@ -540,6 +544,18 @@ fn custom_executor(replay: &mut Replay) {
         .place("sleep 1000001", "python3 /srv/mesos/rec/exec.py");
     let mut scheduler = Scheduler::subscribe(replay, "scheduler-custom-executor/stream-SUBSCRIBE");
     scheduler.with_offer(replay, "scheduler-custom-executor/ACCEPT-LAUNCH-custom-executor");
+    // A real executor exists before it subscribes; this one must wait for the process that stands for it.
+    wait::until("the executor's container is there", || {
+        let containers = read_from(replay.agent_port(), "/containers");
+        let list = containers.as_array().map(Vec::as_slice).unwrap_or_default();
+        let ours = list.iter().find(|c| c["executor_id"] == "pyexec");
+        let started = ours.is_some_and(|c| c.pointer("/status/executor_pid").is_some());
+        if started {
+            Ok(())
+        } else {
+            Err(containers.to_string())
+        }
+    });
     let one = replay.subscribe("executor/stream-1-SUBSCRIBE");
     one.wait("LAUNCH", |events| {
         events.iter().any(|e| e["type"] == "LAUNCH").then_some(())
@@ -731,6 +747,12 @@ fn leaving_agent() -> Replay {
     pair.start_agent(&AGENT);
     count(&operator, "AGENT_ADDED", 1);
     count(&scheduler.stream, "OFFERS", 1);
+    // The master lists it a moment before it knows that itself, and only then it has something to unregister.
+    wait::until("the agent knows that it is registered", || {
+        let state = read_from(replay.agent_port(), "/state");
+        let known = state["id"].as_str().is_some_and(|id| !id.is_empty());
+        if known { Ok(()) } else { Err(state.to_string()) }
+    });
     pair.agent.take().unwrap().end(Signal::SIGUSR1);
     count(&operator, "AGENT_REMOVED", 1);
     count(&scheduler.stream, "RESCIND", 1);

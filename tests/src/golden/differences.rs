@@ -95,12 +95,6 @@ pub const KNOWN: &[Known] = &[
         "agents claim no capability of things that come later",
     ),
     known(
-        "master-v0-empty/machine-up-GET",
-        "status",
-        "maintenance comes later",
-    ),
-    known("master-v0-*/maintenance-*", "status", "maintenance comes later"),
-    known(
         "master-v0-misc/machine-down-POST-empty",
         "status",
         "maintenance comes later",
@@ -110,11 +104,6 @@ pub const KNOWN: &[Known] = &[
         "master-v0-misc/weights-PUT-garbage",
         "status",
         "weights come later",
-    ),
-    known(
-        "master-v0-misc/create-volumes-GET",
-        "status",
-        "volumes come later",
     ),
     known(
         "master-v0-misc/reserve-POST-empty",

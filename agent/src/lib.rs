@@ -1,8 +1,8 @@
 //! The agent's shell: HTTP, master link, executors, checkpoints, configuration.
 //!
-//! [`start`] makes an agent out of its settings and its surroundings. One task owns the core ([`owner`]); around it lie
-//! the disk ([`journal`]), the master's link ([`link`]), the containers ([`containers`]), the executors' streams
-//! ([`executors`]) and the HTTP server ([`api`]). Decisions are the core's; nothing here decides what runs.
+//! `start` makes an agent out of its settings and its surroundings. One task owns the core (`owner`); around it lie
+//! the disk (`journal`), the master's link (`link`), the containers (`containers`), the executors' streams
+//! (`executors`) and the HTTP server (`api`). Decisions are the core's; nothing here decides what runs.
 
 mod api;
 pub mod clock;

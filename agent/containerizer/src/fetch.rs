@@ -3,7 +3,7 @@
 //! Which question lives here: what a URI means and what becomes of it on disk. A fetch is a process of its own
 //! (`meseta fetch`), started by the supervisor like a container: as the task's user, in its sandbox, its log in the
 //! sandbox's `stderr`. So it can write nothing the task could not, is killed like a container, and neither a slow server
-//! nor a hostile archive touches the agent. The agent's side ([`command`], [`failure`]) only names what to fetch and
+//! nor a hostile archive touches the agent. The agent's side (`command`, `failure`) only names what to fetch and
 //! reads back why it failed.
 
 use crate::event::{Exit, ExitCause};

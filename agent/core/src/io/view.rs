@@ -37,7 +37,7 @@ pub struct View {
 /// Life of the agent itself (mesos-agent 1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgentPhase {
-    /// Before [`Input::Recover`]: API calls answer 503.
+    /// Before `Input::Recover`: API calls answer 503.
     Recovering,
     /// Waiting for the executors of its last life, or for a master.
     Disconnected,
@@ -86,7 +86,7 @@ pub struct ExecutorView {
     pub state: ExecutorState,
     /// Process id of the container's first process, once it runs.
     pub pid: Option<u32>,
-    /// As in [`LaunchInfo`].
+    /// As in `LaunchInfo`.
     pub container_status: Bytes,
     /// Its own resources and those of its live tasks.
     pub resources: Resources,

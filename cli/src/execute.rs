@@ -31,6 +31,10 @@ const FAILOVER_DETACHED: Duration = Duration::from_secs(7 * 24 * 3600);
 const REFUSE_UNFIT: Duration = Duration::from_secs(5);
 /// After this long without a launch people want to know why.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(5);
+/// Between SIGTERM and SIGKILL, unless `--grace` says otherwise: the agent's own default.
+const GRACE: Duration = Duration::from_secs(3);
+/// How much longer a killed task is waited for: the word of its end travels over agent and master.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs with the masters of the command line.
 pub(crate) async fn run(global: &Global, args: &ExecuteArgs) -> Result<u8, Failure> {
@@ -169,6 +173,7 @@ impl Job<'_> {
         mut interrupts: Interrupts,
     ) -> Result<u8, Failure> {
         let mut explain = Some(Instant::now() + EXPLAIN_AFTER);
+        let mut give_up = None;
         loop {
             tokio::select! {
                 event = events.next() => {
@@ -197,6 +202,13 @@ impl Job<'_> {
                     }
                     self.say("--timeout passed, killing it");
                     self.kill();
+                    give_up = Some(Instant::now() + self.args.grace.unwrap_or(GRACE) + KILL_PATIENCE);
+                }
+                () = until(give_up), if give_up.is_some() => {
+                    self.remove().await;
+                    let what = format!("{} did not end within --timeout and its grace", self.task_id);
+                    let fate = "its agent may be out of reach; it ends when the agent is back";
+                    return Err(Failure::new("timeout", exit::TIMEOUT, what).detail(fate.to_owned()));
                 }
                 () = until(explain), if explain.is_some() => {
                     explain = None;

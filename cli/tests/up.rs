@@ -130,7 +130,7 @@ fn an_agent_that_hangs_does_not_hang_the_rest() {
     let mut up = Up::start(&["--agents", "2"]);
     let agents = up.pids("agent");
     signal_pid(agents[0], Signal::SIGSTOP);
-    let output = up.run(&["execute", "-q", "--timeout", "60s", "--", "echo", "elsewhere"]);
+    let output = up.run(&["execute", "-q", "--timeout", "20s", "--", "echo", "elsewhere"]);
     // The one that hangs may have been chosen: then the time-out speaks.
     assert!(matches!(output.status.code(), Some(0 | 5)), "{output:?}");
     up.up.signal(Signal::SIGINT);
@@ -182,6 +182,8 @@ fn a_second_interrupt_does_not_wait_for_a_stubborn_task() {
     assert_eq!(up.up.wait(), Some(0));
     assert_eq!(up.left(), Vec::<String>::new());
     job.signal(Signal::SIGINT);
+    // Two signals at once are one.
+    job.wait_said("once more to end without waiting");
     job.signal(Signal::SIGINT);
     job.wait();
 }

@@ -78,6 +78,10 @@ pub fn parse_value(text: &str) -> Result<Option<Value>, ValueError> {
     }
     if let Some(inner) = text.strip_prefix('{') {
         let inner = inner.strip_suffix('}').ok_or(ValueError::Brackets)?;
+        // In another order of the items they might not match any more.
+        if let Some(c) = inner.chars().find(|c| matches!(c, '[' | ']' | '{' | '}')) {
+            return Err(ValueError::Unexpected(c));
+        }
         let items: BTreeSet<Arc<str>> = inner
             .split([',', '\n'])
             .filter(|item| !item.is_empty())

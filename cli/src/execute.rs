@@ -31,6 +31,8 @@ const FAILOVER_DETACHED: Duration = Duration::from_secs(7 * 24 * 3600);
 const REFUSE_UNFIT: Duration = Duration::from_secs(5);
 /// After this long without a launch people want to know why.
 const EXPLAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long the master is waited for at the end; the framework's failover timeout removes what it did not hear of.
+const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
 /// Between SIGTERM and SIGKILL, unless `--grace` says otherwise: the agent's own default.
 const GRACE: Duration = Duration::from_secs(3);
 /// How much longer a killed task is waited for: the word of its end travels over agent and master.
@@ -411,7 +413,13 @@ impl Job<'_> {
         } else {
             Stop::Abort
         };
-        self.client.stop(how).await;
+        if tokio::time::timeout(REMOVE_PATIENCE, self.client.stop(how))
+            .await
+            .is_err()
+        {
+            // The master went away meanwhile.
+            let _ = tokio::time::timeout(REMOVE_PATIENCE, self.client.stop(Stop::Abort)).await;
+        }
     }
 
     /// Detached: it runs, we go.

@@ -263,6 +263,12 @@ fn write_field(
     let deprecated = field.options.as_ref().is_some_and(|o| o.deprecated());
     let default = match &field.default_value {
         Some(value) if !deprecated && !proto3 => format!("Some({:?})", default_json(field, value)),
+        // The encoder leaves a map's value out when all of it is zero, required fields included: they print as that
+        // zero. Peers cannot leave one out, the decoder's scan refuses it.
+        None if field.label() == Label::Required => match zero_json(field) {
+            Some(zero) => format!("Some({zero:?})"),
+            None => "None".to_owned(),
+        },
         _ => "None".to_owned(),
     };
     write!(
@@ -273,6 +279,17 @@ fn write_field(
         field.number(),
     )?;
     Ok(())
+}
+
+/// Zero as JSON prints it; `None` for messages and enums, whose zero has no one spelling.
+fn zero_json(field: &FieldDescriptorProto) -> Option<&'static str> {
+    match field.r#type() {
+        Type::Double | Type::Float => Some("0.0"),
+        Type::String | Type::Bytes => Some("\"\""),
+        Type::Bool => Some("false"),
+        Type::Message | Type::Group | Type::Enum => None,
+        _ => Some("0"),
+    }
 }
 
 /// A default as JSON prints it: doubles with a point, texts and enum names quoted.

@@ -471,6 +471,9 @@ impl Driver {
                     self.calls
                         .answer(seq, Err(CallError::Refused { code, text }), out);
                 }
+                // Another stream has taken over: ours ends by itself and says why, which may be final. To subscribe
+                // again before reading that would throw the new one out.
+                Verdict::StreamDead if text.contains("didn't match") => self.refused_with_stream(seq, out),
                 Verdict::StreamDead => {
                     // Refused before it was applied: an ACCEPT among them certainly launched nothing.
                     self.refused_with_stream(seq, out);

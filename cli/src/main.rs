@@ -7,6 +7,7 @@
 mod api;
 mod args;
 mod cluster;
+mod definition;
 mod execute;
 mod failure;
 mod files;

@@ -86,6 +86,37 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     format!("{start}…{end}")
 }
 
+/// The candidate that `word` was meant to be, if one is near: at most a third of its letters differ, two at most.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let meant = word.to_lowercase();
+    let limit = (meant.chars().count() / 3).min(2);
+    candidates
+        .map(|candidate| (distance(&meant, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters inserted, deleted, replaced or swapped with their neighbour (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // Three rows of the table: the one before the last, the last, and the one being filled.
+    let (mut older, mut last): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
+    for (i, from) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, to) in b.iter().enumerate() {
+            let replaced = last[j] + usize::from(from != to);
+            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *from == b[j - 1] && a[i - 1] == *to {
+                best = best.min(older[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        older = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
 /// `1 task`, `3 tasks`.
 pub(crate) fn plural(count: usize, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
@@ -157,6 +188,23 @@ mod tests {
     fn long_values_lose_their_middle_only() {
         assert_eq!(shorten("abcdefghij", 7), "abc…hij");
         assert_eq!(shorten("short", 7), "short");
+    }
+
+    #[test]
+    fn misspelt_words_find_the_one_that_was_meant() {
+        let words = ["healthChecks", "check", "cmd", "cpus", "instances"];
+        for (word, meant) in [
+            ("healthcheck", Some("healthChecks")),
+            ("instnaces", Some("instances")),
+            ("CMD", Some("cmd")),
+            ("cpu", Some("cpus")),
+            ("command", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, words.into_iter()), meant, "{word}");
+        }
+        assert_eq!((distance("", "ab"), distance("kitten", "sitting")), (2, 3));
     }
 
     #[test]

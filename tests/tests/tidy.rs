@@ -53,6 +53,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meseta-agent",
             "meseta-containerizer",
             "meseta-sdk",
+            "meseta-service-core",
+            "meseta-cron-core",
         ],
     ),
     (

@@ -41,6 +41,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("meseta-sdk", &["meseta-types", "meseta-proto"]),
     ("meseta-service-core", &["meseta-types"]),
     ("meseta-cron-core", &["meseta-types"]),
+    (
+        "meseta-service",
+        &[
+            "meseta-types",
+            "meseta-http",
+            "meseta-store",
+            "meseta-sdk",
+            "meseta-service-core",
+        ],
+    ),
     ("meseta-examples", &["meseta-sdk"]),
     (
         "meseta",

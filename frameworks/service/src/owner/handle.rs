@@ -1,0 +1,159 @@
+//! What handlers hold of the owner: calls, looks and events.
+
+use crate::view::{AppView, QueueEntry, View};
+use meseta_service_core::app::AppId;
+use meseta_service_core::io::{Answer, Call, Event, Refusal};
+use meseta_types::Wall;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Asks that wait for the owner. Handlers wait when it is full, and callers with them.
+pub(crate) const ASKS_MAX: usize = 1_024;
+
+/// Events a listener may be behind; one that is further behind is cut off. Marathon's
+/// `--event_stream_max_outstanding_messages`.
+pub const EVENTS_MAX: usize = 1_024;
+
+/// What a handler wants of the owner.
+pub(crate) enum Ask {
+    /// A change.
+    Call(Call, oneshot::Sender<Result<Answer, Refusal>>),
+    /// A look at everything.
+    View(oneshot::Sender<Arc<View>>),
+    /// A look at one app.
+    App(AppId, oneshot::Sender<Option<Arc<AppView>>>),
+    /// Why instances wait.
+    Queue(oneshot::Sender<Vec<QueueEntry>>),
+}
+
+/// Why a call was not carried out.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// The caller's fault, or the store's (see [`Refusal::NotStored`]).
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The framework starts or stops: 503.
+    #[error("the framework is stopping")]
+    Unavailable,
+}
+
+/// One thing that happened, for listeners.
+#[derive(Debug)]
+pub struct Told {
+    /// When.
+    pub at: Wall,
+    /// What.
+    pub what: What,
+}
+
+/// What listeners are told.
+#[derive(Debug)]
+pub enum What {
+    /// By the engine.
+    Engine {
+        /// What.
+        event: Event,
+        /// The addresses of the task, for its status: address and family (`IPv4`, `IPv6`).
+        addresses: Arc<[(String, &'static str)]>,
+    },
+    /// By a handler, in the wire's form.
+    Wire {
+        /// Its `eventType`.
+        kind: &'static str,
+        /// The whole event.
+        json: Arc<str>,
+    },
+    /// Subscribed with a master for the first time in this life.
+    Registered {
+        /// The leading master, `host:port`.
+        master: String,
+    },
+    /// Subscribed again.
+    Reregistered {
+        /// The leading master, `host:port`.
+        master: String,
+    },
+    /// The subscription is lost.
+    Disconnected,
+}
+
+/// What does not change while the framework runs.
+#[derive(Debug)]
+pub struct Info {
+    /// The framework's id, chosen at its first start.
+    pub framework_id: String,
+    /// `host:port` where it is reached: the leader's, as long as there is one only.
+    pub leader: String,
+    /// When this process began to serve.
+    pub started: Wall,
+    /// Flags and their values, sorted; credentials are masked.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// The way to the owner. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) events: broadcast::Sender<Arc<Told>>,
+    pub(crate) info: Arc<Info>,
+}
+
+impl Handle {
+    /// Makes a change; `Ok` once it is durable.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub async fn call(&self, call: Call) -> Result<Answer, CallError> {
+        let answer = self.ask(|answer| Ask::Call(call, answer)).await?;
+        answer.map_err(CallError::Refused)
+    }
+
+    /// Everything readers may see; whatever was answered before is in it.
+    ///
+    /// # Errors
+    /// [`CallError::Unavailable`].
+    pub async fn view(&self) -> Result<Arc<View>, CallError> {
+        self.ask(Ask::View).await
+    }
+
+    /// One app. Cheaper than a view when nothing else is needed.
+    ///
+    /// # Errors
+    /// [`CallError::Unavailable`].
+    pub async fn app(&self, id: &AppId) -> Result<Option<Arc<AppView>>, CallError> {
+        self.ask(|answer| Ask::App(id.clone(), answer)).await
+    }
+
+    /// Apps with instances that wait for an offer, and why.
+    ///
+    /// # Errors
+    /// [`CallError::Unavailable`].
+    pub async fn queue(&self) -> Result<Vec<QueueEntry>, CallError> {
+        self.ask(Ask::Queue).await
+    }
+
+    /// What happens from now on. A receiver that falls [`EVENTS_MAX`] behind is told so and is to be cut off.
+    pub fn events(&self) -> broadcast::Receiver<Arc<Told>> {
+        self.events.subscribe()
+    }
+
+    /// Tells listeners something of a handler's own.
+    pub fn publish(&self, told: Told) {
+        // Nobody may be listening.
+        let _ = self.events.send(Arc::new(told));
+    }
+
+    /// What does not change.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, CallError> {
+        let (answer, answered) = oneshot::channel();
+        self.asks
+            .send(ask(answer))
+            .await
+            .map_err(|_| CallError::Unavailable)?;
+        answered.await.map_err(|_| CallError::Unavailable)
+    }
+}

@@ -3,6 +3,7 @@
 //! One task owns the engine (`owner`); everybody else has a [`Handle`] on it: calls are answered when they are durable,
 //! readers get a [`View`](view::View) of what is durable. Who listens gets [`Told`](owner::Told)s.
 
+pub mod definition;
 pub mod owner;
 pub mod view;
 

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::select_ok;
 use http::header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION};
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -36,12 +37,17 @@ pub(crate) struct Http {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
-    location: Option<String>,
+    headers: HeaderMap,
     /// The server's clock, in seconds since the epoch.
     pub(crate) date: Option<f64>,
 }
 
 impl Answer {
+    /// A header's text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// The body as text, for messages.
     pub(crate) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
@@ -73,23 +79,29 @@ impl Http {
         media: &str,
         body: Bytes,
     ) -> Result<Answer, String> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", to.url()))
-            .header(CONTENT_TYPE, media)
-            .header(ACCEPT, media)
-            .body(Full::new(body))
-            .map_err(|e| e.to_string())?;
+        let request = request(method, to, path, media, body)?;
         tokio::time::timeout(READ_TIMEOUT, self.exchange(request))
             .await
-            .unwrap_or_else(|_| Err(format!("no answer within {} s", READ_TIMEOUT.as_secs())))
+            .unwrap_or_else(|_| Err(no_answer()))
+    }
+
+    /// A read whose answer goes on: its body arrives in pieces, for as long as the server sends some.
+    pub(crate) async fn stream(
+        &self,
+        to: &Endpoint,
+        path: &str,
+        media: &str,
+    ) -> Result<(StatusCode, Incoming), String> {
+        let request = request(Method::GET, to, path, media, Bytes::new())?;
+        let response = tokio::time::timeout(READ_TIMEOUT, self.client.request(request)).await;
+        let response = response.map_err(|_| no_answer())?.map_err(|e| root_cause(&e))?;
+        Ok((response.status(), response.into_body()))
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
         let response = self.client.request(request).await.map_err(|e| root_cause(&e))?;
         let (head, body) = response.into_parts();
         let header = |name| head.headers.get(name).and_then(|v| v.to_str().ok());
-        let location = header(LOCATION).map(str::to_owned);
         let date = header(DATE)
             .and_then(|text| jiff::fmt::rfc2822::parse(text).ok())
             .map(|at| at.timestamp().as_second() as f64);
@@ -98,8 +110,8 @@ impl Http {
         Ok(Answer {
             status: head.status,
             body,
-            location,
             date,
+            headers: head.headers,
         })
     }
 
@@ -112,6 +124,26 @@ impl Http {
         let body = Bytes::from(body.to_string());
         self.send(Method::POST, to, path, "application/json", body).await
     }
+}
+
+fn request(
+    method: Method,
+    to: &Endpoint,
+    path: &str,
+    media: &str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, String> {
+    Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", to.url()))
+        .header(CONTENT_TYPE, media)
+        .header(ACCEPT, media)
+        .body(Full::new(body))
+        .map_err(|e| e.to_string())
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", READ_TIMEOUT.as_secs())
 }
 
 /// The innermost cause: "connection refused" says more than "client error (Connect)".
@@ -198,7 +230,7 @@ async fn follow(http: Http, first: Endpoint) -> Result<Leader, NoLeader> {
             .post(&at, "/api/v1", &json!({"type": "GET_MASTER"}))
             .await
             .map_err(|why| NoLeader::Connect(at.clone(), why))?;
-        match (answer.status.as_u16(), &answer.location) {
+        match (answer.status.as_u16(), answer.header(LOCATION.as_str())) {
             (301 | 302 | 307 | 308, Some(location)) => {
                 at = Endpoint::from_location(location)
                     .map_err(|e| NoLeader::NotReady(at.clone(), e.to_string()))?;

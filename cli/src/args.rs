@@ -5,7 +5,7 @@
 
 use crate::output::Format;
 use crate::text::parse_duration;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,6 +68,74 @@ pub(crate) struct Global {
     /// Lists without their first line
     #[arg(long, global = true)]
     pub(crate) no_headers: bool,
+    /// Where the service framework is, instead of asking the master
+    #[arg(long, global = true, value_name = "URL", env = "MESETA_SERVICE_URL")]
+    pub(crate) service_url: Option<String>,
+    /// Where the cron framework is, instead of asking the master
+    #[arg(long, global = true, value_name = "URL", env = "MESETA_CRON_URL")]
+    pub(crate) cron_url: Option<String>,
+    /// Answer every question with yes
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+    /// Never ask; what would need an answer fails (exit code 2)
+    #[arg(long, global = true, env = "MESETA_NO_INPUT", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_input: bool,
+    /// How progress is shown
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "HOW",
+        env = "MESETA_PROGRESS",
+        default_value_t = Progress::Auto
+    )]
+    pub(crate) progress: Progress,
+    /// Colour and symbols
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+    /// Same as `--color never`
+    #[arg(long, global = true, conflicts_with = "color")]
+    pub(crate) no_color: bool,
+}
+
+/// `--progress`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// Bars on a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// Bars
+    Bar,
+    /// A line per change
+    Plain,
+    /// Nothing
+    None,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal that can
+    #[default]
+    Auto,
+    /// Also into a pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+/// Flags of every command that changes something; `#[command(flatten)]` them.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Changing {
+    /// Return as soon as the server has it, without waiting for the end
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Show what would happen, change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Override the server's lock on what is being changed by another deployment
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 impl Global {

@@ -6,6 +6,7 @@
 
 mod api;
 mod args;
+mod ask;
 mod cluster;
 mod definition;
 mod execute;
@@ -14,6 +15,7 @@ mod files;
 mod logs;
 mod output;
 mod role;
+mod services;
 mod text;
 mod up;
 mod view;

@@ -1,14 +1,16 @@
 //! The `meseta` binary: one program for masters, agents and the people who use them.
 //!
 //! The first word decides. `supervise` and `fetch` are an agent's own helpers and must start before anything else in
-//! this process does (no thread, no signal handler, no logger); `master` and `agent` take Mesos's flags; everything
-//! else is the command line of [`args`]. Nothing is initialised that the chosen role does not need.
+//! this process does (no thread, no signal handler, no logger); `master` and `agent` take Mesos's flags; `demo-web` is
+//! what the examples run; everything else is the command line of [`args`]. Nothing is initialised that the chosen role
+//! does not need.
 
 mod api;
 mod args;
 mod ask;
 mod cluster;
 mod definition;
+mod demo;
 mod execute;
 mod failure;
 mod files;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("supervise") => meseta_containerizer::supervise::main(words),
         Some("fetch") => meseta_containerizer::fetch::main(words),
+        Some("demo-web") => demo::main(words),
         Some("master") => role::master(words),
         Some("agent") => role::agent(words),
         _ => command_line(),

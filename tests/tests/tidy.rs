@@ -75,6 +75,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meseta-master-core",
             "meseta-agent-core",
             "meseta-store",
+            "meseta-proto",
+            "meseta-sdk",
+            "meseta-service-core",
+            "meseta-cron-core",
         ],
     ),
 ];

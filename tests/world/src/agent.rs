@@ -28,6 +28,7 @@ struct Batch {
 /// An agent's process and its host.
 pub(crate) struct AgentNode {
     pub(crate) index: usize,
+    pub(crate) total: Resources,
     pub(crate) life: u32,
     pub(crate) core: Option<AgentCore>,
     tick_at: Option<Mono>,
@@ -46,10 +47,11 @@ pub(crate) struct AgentNode {
 }
 
 impl AgentNode {
-    pub(crate) fn new(index: usize, mut random: Random) -> AgentNode {
+    pub(crate) fn new(index: usize, mut random: Random, resources: &str) -> AgentNode {
         let host = Host::new(random.fork());
         AgentNode {
             index,
+            total: Resources::parse(resources, &Role::star()).unwrap_or_default(),
             life: 0,
             core: None,
             tick_at: None,
@@ -80,17 +82,13 @@ impl AgentNode {
         })
     }
 
-    pub(crate) fn total() -> Resources {
-        Resources::parse("cpus:4;mem:2048", &Role::star()).unwrap_or_default()
-    }
-
     fn spec(&self) -> AgentSpec {
         AgentSpec {
             id: None,
             hostname: Arc::from(format!("host-{}", self.index)),
             ip: std::net::IpAddr::from([10, 0, 0, 1 + self.index as u8]),
             port: 5051,
-            resources: AgentNode::total(),
+            resources: self.total.clone(),
             version: Arc::from("1.12.0"),
             capabilities: Vec::new(),
             wire: Default::default(),

@@ -1,7 +1,8 @@
 //! What goes wrong, and when: a fresh mix per seed.
 
+use crate::client::SERVICE;
 use crate::marks::Mark;
-use crate::world::{AGENTS, Event, World};
+use crate::world::{AGENTS, Event, SCRIPTED, World};
 use meseta_agent_core::Input;
 use meseta_types::random::Random;
 use std::time::Duration;
@@ -19,13 +20,16 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn new(mut random: Random) -> Faults {
+    pub(crate) fn new(mut random: Random, calm: bool) -> Faults {
         let weights = std::array::from_fn(|_| match random.below(3) {
             0 => 0,
             _ => 1 + random.below(8),
         });
         Faults {
-            pause: Duration::from_millis(300 + random.below(5000)),
+            pause: match calm {
+                true => Duration::from_millis(1500 + random.below(15_000)),
+                false => Duration::from_millis(300 + random.below(5000)),
+            },
             random,
             weights,
             over: false,
@@ -64,7 +68,9 @@ impl World {
             return;
         }
         let i = self.faults.random.below(AGENTS as u64) as usize;
-        let f = self.faults.random.below(self.frameworks.len() as u64) as usize;
+        let all = self.frameworks.len() + self.clients.len();
+        let f = self.faults.random.below(all as u64) as usize;
+        let client = f.checked_sub(SCRIPTED);
         match self.faults.pick() {
             0 => {
                 let down = self.faults.short();
@@ -82,8 +88,10 @@ impl World {
                 let down = self.faults.any();
                 self.reboot(i, down);
             }
-            5 => self.break_link(i, false),
-            6 => self.break_link(i, true),
+            kind @ (5 | 6) => match client {
+                Some(c) => self.break_stream(c, kind == 6),
+                None => self.break_link(i, kind == 6),
+            },
             7 | 8 => {
                 let until = self.now + self.faults.any();
                 let direction = self.faults.random.below(3);
@@ -96,27 +104,28 @@ impl World {
             }
             9 => {
                 let down = self.faults.any();
-                self.framework_crash(f, down);
+                match client {
+                    Some(c) => self.client_crash(c, down),
+                    None => self.framework_crash(f, down),
+                }
             }
             10 => {
                 let lot = self.faults.random.below(4);
-                if lot == 0 {
-                    self.master.unknown = 1;
-                } else {
-                    self.master.refuse = 1 + lot as u32;
-                }
+                self.spoil_writes(client, lot as u32);
             }
             11 => {
                 let hours = self.faults.random.below(5) as i64 - 2;
                 let off = hours * 3_600_000_000_000;
-                if i == 0 {
+                if let Some(c) = client {
+                    self.clients[c].wall_off = off;
+                } else if i == 0 {
                     self.master.wall_off = off;
                 } else {
                     self.agents[i].wall_off = off;
                 }
             }
             12 => self.executor_dies(i),
-            13 => self.operator_ends_framework(f),
+            13 if client.is_none() => self.operator_ends_framework(f),
             14 => {
                 let unregister = self.faults.random.below(2) == 0;
                 self.agent_stops(i, unregister);
@@ -125,6 +134,20 @@ impl World {
         }
         let pause = self.faults.random.duration_below(self.faults.pause * 2);
         self.at(pause, Event::Fault);
+    }
+
+    /// The next writes of the master or a client are refused, or the next one's outcome is unknown.
+    fn spoil_writes(&mut self, client: Option<usize>, lot: u32) {
+        let (refuse, unknown) = match client {
+            None => (&mut self.master.refuse, &mut self.master.unknown),
+            Some(SERVICE) => self.service.store.fates(),
+            Some(_) => self.cron.store.fates(),
+        };
+        if lot == 0 {
+            *unknown = 1;
+        } else {
+            *refuse = 1 + lot;
+        }
     }
 
     /// An operator tears a framework down.

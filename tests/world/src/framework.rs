@@ -9,7 +9,7 @@ pub(crate) use node::FrameworkNode;
 use crate::marks::Mark;
 use crate::net::{Stream, StreamId};
 use crate::oracle::Launched;
-use crate::world::{AGENTS, Event, World};
+use crate::world::{AGENTS, Event, SCRIPTED, World};
 use meseta_master_core::io::{Accept, Call, Event as FromMaster, Filters, Operation, TaskRef};
 use meseta_master_core::state::Offer;
 use meseta_types::task::{Reason, Source, TaskSpec, TaskStatus};
@@ -17,6 +17,9 @@ use meseta_types::{OfferId, TaskId, TaskState};
 use node::{Seen, fits};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Beside the two real frameworks the scripted ones act so many times slower.
+const CALM: u32 = 8;
 
 /// What a framework does at its time.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +76,13 @@ impl World {
             FrameworkTimer::Connect => self.connect_framework(f),
             FrameworkTimer::Act => {
                 self.act(f);
-                let wait = Duration::from_millis(200)
-                    + self.frameworks[f].random.duration_below(Duration::from_secs(2));
+                let node = &mut self.frameworks[f];
+                let wait = Duration::from_millis(200) + node.random.duration_below(Duration::from_secs(2));
+                let wait = if node.calm && !node.healed {
+                    wait * CALM
+                } else {
+                    wait
+                };
                 self.at(wait, Event::Framework(f, life, FrameworkTimer::Act));
             }
         }
@@ -92,6 +100,8 @@ impl World {
             framework_end: true,
             master_end: false,
             last: self.now,
+            broken: false,
+            subscribe: None,
         });
         self.frameworks[f].stream = Some(id);
         let delay = self.net.delay();
@@ -100,6 +110,9 @@ impl World {
 
     pub(crate) fn framework_sees_stream_end(&mut self, id: StreamId) {
         let stream = &mut self.streams[id];
+        if let Some(c) = stream.framework.checked_sub(SCRIPTED) {
+            return self.client_sees_stream_end(c, id);
+        }
         if !std::mem::replace(&mut stream.framework_end, false) {
             return;
         }
@@ -143,6 +156,9 @@ impl World {
     pub(crate) fn reach_framework(&mut self, id: StreamId, event: FromMaster) {
         let stream = &self.streams[id];
         let f = stream.framework;
+        if let Some(c) = f.checked_sub(SCRIPTED) {
+            return self.reach_client(c, id, &event);
+        }
         let here = stream.framework_end && self.frameworks[f].stream == Some(id) && self.frameworks[f].up;
         if !here {
             return;

@@ -408,11 +408,9 @@ impl World {
                 }
             }
         }
-        if !AgentNode::total().contains(&sum) {
-            self.fail(format!(
-                "agent {i} is over-committed: {sum} of {}",
-                AgentNode::total()
-            ));
+        let total = &self.agents[i].total;
+        if !total.contains(&sum) {
+            self.fail(format!("agent {i} is over-committed: {sum} of {total}"));
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One master core over a store that delays, refuses and loses writes; three agent cores on modelled hosts (a
 //! supervisor that outlives its agent, a log that crashes and tears, executors); two scripted frameworks, one
-//! well-behaved, one that hoards offers and goes away. One event heap, no threads, no tokio: the same seed gives the
+//! well-behaved, one that hoards offers and goes away; and, if asked for, the engines of the service and the cron
+//! framework behind the SDK's driver, with users who want things of them. One event heap, no threads, no tokio: the same seed gives the
 //! same trace. Every step is followed by the cores' own `check()` and by what an observer outside can tell (see
 //! `oracle`); at the end the world is healed and must converge.
 //!
@@ -12,6 +13,8 @@
 //! ```
 
 mod agent;
+mod client;
+mod cron;
 mod executor;
 mod faults;
 mod framework;
@@ -22,7 +25,9 @@ mod master;
 mod net;
 mod oracle;
 mod script;
+mod service;
 mod settle;
+mod store;
 mod trace;
 mod world;
 
@@ -37,10 +42,24 @@ pub struct Options {
     pub time: Duration,
     /// Virtual time after the healing within which everything must have settled.
     pub settle: Duration,
+    /// With the service and the cron framework and their users, beside the scripted frameworks.
+    pub frameworks: bool,
     /// Print every event to standard error.
     pub print: bool,
     /// Compute [`Report::digest`] over the full text of every event (slow).
     pub digest: bool,
+}
+
+impl Options {
+    /// Ten minutes with the service and the cron framework.
+    pub fn frameworks() -> Options {
+        Options {
+            time: Duration::from_secs(600),
+            settle: Duration::from_secs(240),
+            frameworks: true,
+            ..Options::default()
+        }
+    }
 }
 
 impl Default for Options {
@@ -48,6 +67,7 @@ impl Default for Options {
         Options {
             time: Duration::from_secs(60),
             settle: Duration::from_secs(180),
+            frameworks: false,
             print: false,
             digest: false,
         }

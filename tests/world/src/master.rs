@@ -5,8 +5,8 @@ use crate::net::{ConnId, Stream, StreamId};
 use crate::world::{Event, World};
 use bytes::Bytes;
 use meseta_master_core::io::{
-    Call, Change, CommitId, Effect, Effects, Input, LinkId, Outcome, RequestId, StreamId as CoreStream,
-    Subscribe,
+    Call, Change, CommitId, Effect, Effects, Input, LinkId, Outcome, RequestId, Session,
+    StreamId as CoreStream, Subscribe,
 };
 use meseta_master_core::{Config, MasterCore, Recovered};
 use meseta_types::link::{FromAgent, ToAgent};
@@ -43,6 +43,8 @@ pub(crate) struct MasterNode {
     pub(crate) wall_off: i64,
     requests: u64,
     effects: Effects,
+    /// The shell's table of sessions: known frameworks, and the stream of each that is subscribed.
+    pub(crate) sessions: BTreeMap<FrameworkId, Option<StreamId>>,
 }
 
 impl MasterNode {
@@ -60,6 +62,7 @@ impl MasterNode {
             wall_off: 0,
             requests: 0,
             effects: Effects::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl World {
             }
         }
         self.master.writes.clear();
+        self.master.sessions.clear();
         for id in 0..self.conns.len() {
             if self.conns[id].master_life == self.master.life && self.conns[id].agent_end {
                 self.conns[id].broken = true;
@@ -215,10 +219,25 @@ impl World {
                     self.fail(format!("master: {}", note.reason));
                 }
             }
-            Effect::Session { .. }
-            | Effect::Operator(_)
-            | Effect::Answer { .. }
-            | Effect::StepDown { .. } => {}
+            Effect::Session {
+                framework_id,
+                session,
+            } => self.session(framework_id, &session),
+            Effect::Operator(_) | Effect::Answer { .. } | Effect::StepDown { .. } => {}
+        }
+    }
+
+    fn session(&mut self, id: FrameworkId, session: &Session) {
+        match session {
+            Session::Connected { stream, .. } => {
+                self.master.sessions.insert(id, Some(stream.0 as StreamId));
+            }
+            Session::Disconnected { .. } => {
+                self.master.sessions.insert(id, None);
+            }
+            Session::Removed => {
+                self.master.sessions.remove(&id);
+            }
         }
     }
 
@@ -361,8 +380,11 @@ impl World {
 
     /// What a framework says when it subscribes, if it still waits on this stream.
     fn subscription(&self, framework: usize, id: StreamId) -> Option<Subscribe> {
-        let node = self.frameworks.get(framework)?;
         let stream: &Stream = self.streams.get(id)?;
+        if let Some(subscribe) = &stream.subscribe {
+            return Some(subscribe.clone());
+        }
+        let node = self.frameworks.get(framework)?;
         (node.life == stream.framework_life).then(|| node.subscription())
     }
 
@@ -372,7 +394,7 @@ impl World {
         let Some(stream) = self.streams.get_mut(id) else {
             return self.fail("the master speaks to a stream which does not exist");
         };
-        if stream.master_end {
+        if stream.master_end && !stream.broken {
             stream.last = stream.last.max(self.now + delay);
             let at = stream.last;
             self.heap.push(at, Event::ToFramework(id, event));
@@ -384,7 +406,9 @@ impl World {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.master_end = false;
             let at = stream.last.max(self.now) + Duration::from_micros(10);
-            self.heap.push(at, Event::FrameworkSeesStreamEnd(id));
+            if !stream.broken {
+                self.heap.push(at, Event::FrameworkSeesStreamEnd(id));
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! arrive twice or overtake each other.
 
 use meseta_agent_core::LinkId as AgentLink;
+use meseta_master_core::io::Subscribe;
 use meseta_types::Mono;
 use meseta_types::random::Random;
 use std::time::Duration;
@@ -67,6 +68,10 @@ pub(crate) struct Stream {
     pub(crate) framework_end: bool,
     pub(crate) master_end: bool,
     pub(crate) last: Mono,
+    /// Broken in the middle: nothing passes any more.
+    pub(crate) broken: bool,
+    /// What a client subscribed as; scripted frameworks are asked when it arrives.
+    pub(crate) subscribe: Option<Subscribe>,
 }
 
 /// How the network behaves in one seed.

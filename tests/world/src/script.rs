@@ -23,8 +23,11 @@ pub(crate) struct Script {
 const NEVER: u32 = u32::MAX;
 
 impl Script {
+    /// Length of an encoded script.
+    pub(crate) const BYTES: usize = 15;
+
     pub(crate) fn encode(self) -> Bytes {
-        let mut out = Vec::with_capacity(15);
+        let mut out = Vec::with_capacity(Script::BYTES);
         for time in [Some(self.launch), self.run, self.obey] {
             let millis = time.map_or(NEVER, |t| u32::try_from(t.as_millis()).unwrap_or(NEVER - 1));
             out.extend_from_slice(&millis.to_le_bytes());

@@ -1,5 +1,6 @@
 //! The end of a run: everything is healed, and within bounded time all must agree.
 
+use crate::client::{ClientEvent, SERVICE};
 use crate::framework::FrameworkTimer;
 use crate::host::Phase;
 use crate::oracle::Key;
@@ -33,6 +34,14 @@ impl World {
                 Event::Framework(f, life, FrameworkTimer::Connect),
             );
         }
+        for c in 0..self.clients.len() {
+            self.clients[c].wall_off = 0;
+            self.at(Duration::ZERO, Event::Client(c, ClientEvent::Start));
+        }
+        self.service.store.heal();
+        self.service.users.heal();
+        self.cron.store.heal();
+        self.cron.users.heal();
     }
 
     /// Demands convergence.
@@ -57,6 +66,7 @@ impl World {
     fn unsettled(&self) -> Option<String> {
         self.missing_parts()
             .or_else(|| self.open_ends())
+            .or_else(|| self.open_wishes())
             .or_else(|| self.disagreement())
     }
 
@@ -119,6 +129,17 @@ impl World {
         None
     }
 
+    /// What users of the two real frameworks still wait for.
+    fn open_wishes(&self) -> Option<String> {
+        if self.clients.is_empty() {
+            return None;
+        }
+        let away = self.clients.iter().find(|c| !c.is_subscribed());
+        away.map(|c| format!("client {} is not subscribed", c.index))
+            .or_else(|| self.apps_unsettled())
+            .or_else(|| self.jobs_unsettled())
+    }
+
     /// Hosts, agents, master and frameworks name the same tasks in the same states.
     fn disagreement(&self) -> Option<String> {
         let agents = self.by_agents();
@@ -165,10 +186,16 @@ impl World {
 
     fn by_frameworks(&self) -> Tasks {
         let nodes = self.frameworks.iter().flat_map(|n| &n.tasks);
-        nodes
+        let scripted = nodes
             .filter(|(_, t)| !t.ended)
-            .map(|(id, t)| ((t.framework_id.clone(), id.clone()), t.state))
-            .collect()
+            .map(|(id, t)| ((t.framework_id.clone(), id.clone()), t.state));
+        // The cron framework is at rest only without any run.
+        let service = self.clients.get(SERVICE).and_then(|c| c.id.clone());
+        let apps = service.into_iter().flat_map(|id| {
+            let tasks = self.app_tasks();
+            tasks.map(move |(task, state)| ((id.clone(), task), state))
+        });
+        scripted.chain(apps).collect()
     }
 
     fn by_hosts(&self) -> BTreeSet<Key> {

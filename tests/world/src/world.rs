@@ -1,10 +1,12 @@
 //! The world itself: its parts, its events, its clock.
 //!
 //! Everything happens in [`World::happen`], one event at a time. Parts live in files of their own as methods on the
-//! world: the master (`master`), agents (`agent`), hosts (`host`), executors (`executor`), frameworks (`framework`),
-//! faults (`faults`), the end (`settle`).
+//! world: the master (`master`), agents (`agent`), hosts (`host`), executors (`executor`), scripted frameworks
+//! (`framework`), the real ones (`client`, `service`, `cron`), faults (`faults`), the end (`settle`).
 
 use crate::agent::AgentNode;
+use crate::client::{Client, ClientEvent};
+use crate::cron::CronNode;
 use crate::executor::ExecutorEvent;
 use crate::faults::Faults;
 use crate::framework::{FrameworkNode, FrameworkTimer};
@@ -14,6 +16,7 @@ use crate::marks::{Mark, Marks};
 use crate::master::MasterNode;
 use crate::net::{Conn, ConnId, Net, Stream, StreamId};
 use crate::oracle::Oracle;
+use crate::service::ServiceNode;
 use crate::trace::Trace;
 use crate::{Options, Report};
 use meseta_agent_core as agent_core;
@@ -25,6 +28,8 @@ use std::time::Duration;
 
 /// Hosts in the world.
 pub(crate) const AGENTS: usize = 3;
+/// Scripted frameworks; the service and the cron framework are numbered after them.
+pub(crate) const SCRIPTED: usize = 2;
 /// Where the wall clocks start.
 const EPOCH: i64 = 1_795_239_201_000_000_000;
 
@@ -63,6 +68,7 @@ pub(crate) enum Event {
     },
     FrameworkStart(usize),
     Framework(usize, u32, FrameworkTimer),
+    Client(usize, ClientEvent),
     Fault,
 }
 
@@ -78,6 +84,10 @@ pub(crate) struct World {
     pub(crate) master: MasterNode,
     pub(crate) agents: Vec<AgentNode>,
     pub(crate) frameworks: Vec<FrameworkNode>,
+    /// The service and the cron framework, if they are in this world.
+    pub(crate) clients: Vec<Client>,
+    pub(crate) service: ServiceNode,
+    pub(crate) cron: CronNode,
     pub(crate) faults: Faults,
     pub(crate) oracle: Oracle,
     pub(crate) marks: Marks,
@@ -91,10 +101,23 @@ impl World {
         // One generator per concern, all grown from the seed: drawing more for one changes nothing for another.
         let mut root = Random::new(seed);
         let net = Net::new(root.fork(), AGENTS);
-        let faults = Faults::new(root.fork());
+        let calm = options.frameworks;
+        let faults = Faults::new(root.fork(), calm);
         let master = MasterNode::new(root.fork());
-        let agents = (0..AGENTS).map(|i| AgentNode::new(i, root.fork())).collect();
-        let frameworks = (0..2).map(|i| FrameworkNode::new(i, root.fork())).collect();
+        let resources = match calm {
+            true => "cpus:10;mem:8192;ports:[31000-31200]",
+            false => "cpus:4;mem:2048",
+        };
+        let agents = (0..AGENTS)
+            .map(|i| AgentNode::new(i, root.fork(), resources))
+            .collect();
+        let frameworks = (0..SCRIPTED)
+            .map(|i| FrameworkNode::new(i, root.fork(), calm))
+            .collect();
+        let clients = if options.frameworks { 2 } else { 0 };
+        let clients = (0..clients).map(|c| Client::new(c, root.fork())).collect();
+        let service = ServiceNode::new(root.fork());
+        let cron = CronNode::new(root.fork());
         World {
             seed,
             options: options.clone(),
@@ -106,6 +129,9 @@ impl World {
             master,
             agents,
             frameworks,
+            clients,
+            service,
+            cron,
             faults,
             oracle: Oracle::default(),
             marks: Marks::default(),
@@ -122,6 +148,10 @@ impl World {
         }
         for f in 0..self.frameworks.len() {
             self.at(Duration::from_millis(50), Event::FrameworkStart(f));
+        }
+        for c in 0..self.clients.len() {
+            self.at(Duration::from_millis(60), Event::Client(c, ClientEvent::Start));
+            self.at(Duration::from_millis(500), Event::Client(c, ClientEvent::User));
         }
         self.at(Duration::from_secs(1), Event::Fault);
         let end = self.now + self.options.time;
@@ -177,6 +207,7 @@ impl World {
             } => self.call_arrives(stream, framework_id, call),
             Event::FrameworkStart(f) => self.framework_start(f),
             Event::Framework(f, life, timer) => self.framework_timer(f, life, timer),
+            Event::Client(c, event) => self.client_event(c, event),
             Event::Fault => self.fault(),
         }
     }
@@ -206,9 +237,14 @@ impl World {
         if self.failure.is_none() {
             let at = self.now.0 as f64 / 1e9;
             self.failure = Some(format!(
-                "at {at:.6} s: {what}\n  replay: MESETA_WORLD_SEED={} cargo test -p meseta-world --test simulation -- \
+                "at {at:.6} s: {what}\n  replay: MESETA_WORLD_SEED={} cargo test -p meseta-world --test {} -- \
                  --ignored --nocapture replay",
-                self.seed
+                self.seed,
+                if self.options.frameworks {
+                    "frameworks_simulation"
+                } else {
+                    "simulation"
+                },
             ));
         }
     }

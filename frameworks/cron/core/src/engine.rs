@@ -156,6 +156,8 @@ impl Engine {
         match input {
             Input::Committed(id, outcome) if self.in_flight == Some(id) => self.committed(now, outcome, out),
             Input::Committed(..) => {}
+            // The answer to the write looks at the time anyway.
+            Input::Tick if self.in_flight.is_some() => {}
             input if self.in_flight.is_some() => self.arrived.push_back(input),
             input => {
                 self.apply(now, input);
@@ -164,8 +166,11 @@ impl Engine {
         }
     }
 
-    /// When the engine wants a tick.
+    /// When the engine wants a tick; never while a write is under way, whose answer does as well.
     pub fn deadline(&self) -> Option<Timestamp> {
+        if self.in_flight.is_some() {
+            return None;
+        }
         let slot = self
             .slots
             .first()

@@ -213,6 +213,8 @@ impl Engine {
         match input {
             Input::Committed(id, outcome) if self.in_flight == Some(id) => self.committed(now, outcome, out),
             Input::Committed(..) => {}
+            // The answer to the write looks at the time anyway.
+            Input::Tick if self.in_flight.is_some() => {}
             input if self.in_flight.is_some() => self.arrived.push_back(input),
             input => {
                 self.apply(now, input);
@@ -221,8 +223,11 @@ impl Engine {
         }
     }
 
-    /// When the engine wants a tick.
+    /// When the engine wants a tick; never while a write is under way, whose answer does as well.
     pub fn deadline(&self, now: Wall) -> Option<Wall> {
+        if self.in_flight.is_some() {
+            return None;
+        }
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let delay = self.delays.next_end(now);
         [alarm, delay].into_iter().flatten().min()

@@ -32,6 +32,7 @@ pub(crate) struct FrameworkNode {
     pub(crate) up: bool,
     pub(crate) id: Option<FrameworkId>,
     pub(super) hoards: bool,
+    pub(super) calm: bool,
     capabilities: Capabilities,
     pub(super) checkpoint: bool,
     pub(super) random: Random,
@@ -50,7 +51,7 @@ pub(crate) struct FrameworkNode {
 }
 
 impl FrameworkNode {
-    pub(crate) fn new(index: usize, mut random: Random) -> FrameworkNode {
+    pub(crate) fn new(index: usize, mut random: Random, calm: bool) -> FrameworkNode {
         let hoards = index == 1;
         FrameworkNode {
             index,
@@ -58,6 +59,7 @@ impl FrameworkNode {
             up: false,
             id: None,
             hoards,
+            calm,
             capabilities: Capabilities {
                 partition_aware: random.below(3) != 0,
                 task_killing_state: random.below(2) == 0,
@@ -69,7 +71,7 @@ impl FrameworkNode {
             tasks: BTreeMap::new(),
             held: Vec::new(),
             launched: 0,
-            target: 4 + random.below(8) as usize,
+            target: if calm { 2 } else { 4 } + random.below(if calm { 3 } else { 8 }) as usize,
             slow: if hoards { 15 } else { 3 },
             finals: BTreeSet::new(),
             final_tasks: BTreeMap::new(),

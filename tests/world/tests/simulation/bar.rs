@@ -1,19 +1,9 @@
-//! The bar: a thousand seeds within a minute, every mark seen, every mutant found.
+//! The bar: all seeds within their time, every mark seen, every mutant found.
 
-use super::{failures, mutants, run_all, seen, threads};
-use meseta_world::Mark;
+use super::form::{Form, failures, out, seen, threads};
+use super::mutants;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Instant;
-
-/// Seeds of the bar.
-const SEEDS: u64 = 1000;
-/// The most time they may take, in seconds.
-const SECONDS_MAX: f64 = 60.0;
-
-fn out() -> Option<PathBuf> {
-    std::env::var_os("MESETA_BAR_OUT").map(PathBuf::from)
-}
 
 /// Whether this is the bar and not the quick suite.
 pub(super) fn full() -> bool {
@@ -22,6 +12,7 @@ pub(super) fn full() -> bool {
 
 /// Figures beside their bounds.
 struct Figures {
+    row: &'static str,
     text: String,
     holds: bool,
 }
@@ -34,30 +25,31 @@ impl Figures {
     }
 
     fn note(&mut self, line: &str) {
-        println!("[simulation] {line}");
+        println!("[{}] {line}", self.row);
         let _ = writeln!(self.text, "{line}");
     }
 }
 
-pub(super) fn run() {
+pub(super) fn run(form: &Form) {
     let mut figures = Figures {
-        text: String::from("simulation\n"),
+        row: form.row,
+        text: format!("{}\n", form.row),
         holds: true,
     };
-    worlds(&mut figures);
-    hunts(&mut figures);
+    worlds(form, &mut figures);
+    hunts(form, &mut figures);
     let verdict = if figures.holds { "holds" } else { "falls short" };
     let holds = figures.holds;
     figures.note(verdict);
     if let Some(out) = out() {
         std::fs::write(&out, &figures.text).unwrap();
     }
-    assert!(holds, "the row 'simulation' falls short, see the figures above");
+    assert!(holds, "the row '{}' falls short, see the figures above", form.row);
 }
 
-fn hunts(figures: &mut Figures) {
-    let ground = mutants::Ground::prepare();
-    for mutant in mutants::all() {
+fn hunts(form: &Form, figures: &mut Figures) {
+    let ground = mutants::Ground::prepare(form.test);
+    for mutant in mutants::all(form.mutants) {
         let found = ground
             .as_ref()
             .map_err(String::clone)
@@ -67,23 +59,25 @@ fn hunts(figures: &mut Figures) {
     }
 }
 
-fn worlds(figures: &mut Figures) {
-    let seeds: Vec<u64> = (0..SEEDS).collect();
+fn worlds(form: &Form, figures: &mut Figures) {
+    let seeds: Vec<u64> = (0..form.seeds).collect();
     let begun = Instant::now();
-    let reports = run_all(&seeds, threads());
+    let reports = form.run(&seeds);
     let took = begun.elapsed().as_secs_f64();
     let steps: u64 = reports.iter().map(|r| r.steps).sum();
     let tasks: u64 = reports.iter().map(|r| r.tasks).sum();
     let failures = failures(&reports);
     figures.note(&format!(
-        "{SEEDS} seeds of one virtual minute and their settling on {} threads: {steps} steps of cores, {tasks} tasks",
+        "{} seeds of {} and their settling on {} threads: {steps} steps of cores, {tasks} tasks",
+        form.seeds,
+        form.seed,
         threads()
     ));
     figures.figure(
         "time",
         &format!("{took:.1} s"),
-        &format!("< {SECONDS_MAX} s"),
-        took < SECONDS_MAX,
+        &format!("< {} s", form.seconds_max),
+        took < form.seconds_max,
     );
     for failure in failures.iter().take(10) {
         figures.note(failure);
@@ -95,10 +89,11 @@ fn worlds(figures: &mut Figures) {
         failures.is_empty(),
     );
     let marks = seen(&reports);
-    for mark in Mark::ALL {
+    for mark in form.marks.iter().copied().flatten() {
         figures.note(&format!("seen {} times: {}", marks.count(*mark), mark.text()));
     }
-    let missing: Vec<&str> = marks.missing().into_iter().map(Mark::text).collect();
+    let missing = form.marks.iter().flat_map(|of| marks.missing(of));
+    let missing: Vec<&str> = missing.map(|mark| mark.text()).collect();
     figures.figure(
         "marks never seen",
         &format!("{missing:?}"),

@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Seeds within which a mutant must be found.
-pub(super) const SEEDS_MAX: u64 = 200;
 /// What the hunt prints before the finding.
 pub(super) const FOUND: &str = "mutant found: ";
 /// What a copy of the tree leaves out: what is built, what is fetched, what git keeps.
@@ -23,9 +21,9 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// Every patch of `tests/mutants`, by name.
-pub(super) fn all() -> Vec<Mutant> {
-    let folder = root().join("tests/mutants");
+/// Every patch of a folder, by name.
+pub(super) fn all(folder: &str) -> Vec<Mutant> {
+    let folder = root().join(folder);
     let mut mutants: Vec<Mutant> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -37,7 +35,7 @@ pub(super) fn all() -> Vec<Mutant> {
         .collect();
     mutants.sort_by(|a, b| a.name.cmp(&b.name));
     assert!(
-        mutants.len() >= 3,
+        mutants.len() >= 2,
         "{} has {} patches",
         folder.display(),
         mutants.len()
@@ -49,15 +47,17 @@ pub(super) fn all() -> Vec<Mutant> {
 pub(super) struct Ground {
     work: PathBuf,
     tree: PathBuf,
+    /// The test file that hunts.
+    test: &'static str,
 }
 
 impl Ground {
-    pub(super) fn prepare() -> Result<Ground, String> {
+    pub(super) fn prepare(test: &'static str) -> Result<Ground, String> {
         let work = root().join("target/mutants");
         let tree = work.join("tree");
         let _ = std::fs::remove_dir_all(&tree);
         copy(&root(), &tree).map_err(|e| format!("the tree cannot be copied: {e}"))?;
-        Ok(Ground { work, tree })
+        Ok(Ground { work, tree, test })
     }
 
     /// Builds the mutant's world and lets it look for the defect: the finding, or why there is none.
@@ -90,7 +90,7 @@ impl Ground {
     fn run(&self) -> Result<String, String> {
         let output = Command::new(env!("CARGO"))
             .args(["test", "--release", "--offline", "--quiet"])
-            .args(["--package", "meseta-world", "--test", "simulation"])
+            .args(["--package", "meseta-world", "--test", self.test])
             .args(["--", "--ignored", "--nocapture", "hunt"])
             .env("CARGO_TARGET_DIR", self.work.join("target"))
             .env_remove("MESETA_BAR_OUT")

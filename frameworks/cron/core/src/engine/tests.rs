@@ -771,3 +771,5 @@ fn what_arrives_during_a_write_is_taken_together_after_it() {
         matches!(&out[..], [Effect::Answer(RequestId(0), Ok(_)), Effect::Commit(_, changes)] if changes.len() == 49)
     );
 }
+
+mod found;

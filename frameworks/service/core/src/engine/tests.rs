@@ -816,3 +816,5 @@ fn too_many_deployments_are_refused() {
         Err(Refusal::TooManyDeployments(100))
     );
 }
+
+mod found;

@@ -1,0 +1,256 @@
+//! Invariant 7, by what is durable: each slot has exactly one fate, and every one that is settled has one.
+//!
+//! The slots are computed from what the user wrote, by arithmetic of the world's own.
+
+use super::Durable;
+use super::users::{JobUsers, Plan};
+use crate::marks::Mark;
+use jiff::Timestamp;
+use meseta_cron_core::job::{Job, JobName, Trigger};
+use meseta_cron_core::run::{Cause, Ended, Run, RunId, RunResult, State};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// One life of a schedule: a job, created once, with one text.
+type Key = (JobName, u64, Arc<str>);
+
+/// What became of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    Started(RunId),
+    Never(NotStarted),
+}
+
+/// Why a slot was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotStarted {
+    Missed,
+    Superseded,
+    Cancelled,
+}
+
+/// The observer.
+#[derive(Debug, Default)]
+pub(crate) struct RunsOracle {
+    fates: BTreeMap<Key, BTreeMap<i64, Fate>>,
+    /// Up to where each schedule was settled when it was last seen, in milliseconds.
+    settled: BTreeMap<Key, i64>,
+    /// Runs that were asked for by hand, by job; each under the id of its first attempt.
+    pub(crate) by_hand: BTreeMap<JobName, BTreeSet<RunId>>,
+}
+
+/// The schedule a job lives by at present.
+fn key_of(job: &Job) -> Option<Key> {
+    match &job.spec.trigger {
+        Trigger::Schedule { text, .. } => Some((job.spec.name.clone(), job.generation, Arc::clone(text))),
+        Trigger::Parents(_) => None,
+    }
+}
+
+impl RunsOracle {
+    /// Looks at what a write changed.
+    ///
+    /// # Errors
+    /// What of invariant 7 does not hold.
+    pub(crate) fn durable(
+        &mut self,
+        before: &Durable,
+        after: &Durable,
+        ended: &[Ended],
+        users: &JobUsers,
+    ) -> Result<Vec<Mark>, String> {
+        let mut marks = Vec::new();
+        for end in ended {
+            marks.extend(self.ends(before, after, end, users)?);
+        }
+        for (id, run) in &after.runs {
+            if before.runs.get(id) == Some(run) {
+                continue;
+            }
+            if run.cause == Cause::Manual && run.attempt == 0 {
+                self.by_hand
+                    .entry(run.job.clone())
+                    .or_default()
+                    .insert(id.clone());
+            }
+            marks.extend(self.moves(before.runs.get(id), run, after, users)?);
+        }
+        for (name, job) in &after.jobs {
+            let moved = before
+                .jobs
+                .get(name)
+                .is_none_or(|b| b.settled != job.settled || key_of(b) != key_of(job));
+            if let Some(key) = key_of(job).filter(|_| moved) {
+                self.all_settled(key, job, users)?;
+            }
+        }
+        Ok(marks)
+    }
+
+    /// A run is recorded.
+    fn moves(
+        &mut self,
+        before: Option<&Run>,
+        run: &Run,
+        after: &Durable,
+        users: &JobUsers,
+    ) -> Result<Option<Mark>, String> {
+        let State::Launched { place } = &run.state else {
+            return Ok(matches!(run.state, State::Retrying { .. }).then_some(Mark::Retrying));
+        };
+        if before.is_some_and(|b| matches!(b.state, State::Launched { .. })) {
+            return Ok(None); // only its kill was asked for
+        }
+        match run.cause {
+            Cause::Parents => return Ok(Some(Mark::ChildFired)),
+            Cause::Manual => return Ok(Some(Mark::ByHand)),
+            Cause::Slot if run.attempt > 0 => return Ok(Some(Mark::RetryStarted)),
+            Cause::Slot => {}
+        }
+        let Some(job) = after.jobs.get(&run.job) else {
+            return Err(format!("{} is launched for a job that is not there", run.id));
+        };
+        let key =
+            key_of(job).ok_or_else(|| format!("{} is launched for a job without a schedule", run.id))?;
+        let late = place.at.duration_since(run.due);
+        if late.is_negative() || job.spec.epsilon.is_some_and(|epsilon| late > epsilon) {
+            return Err(format!(
+                "{} was due at {} and is launched {late:#} later, with an epsilon of {:?}",
+                run.id, run.due, job.spec.epsilon
+            ));
+        }
+        if job.settled < run.due {
+            return Err(format!(
+                "{} is launched, and a restart would start it again",
+                run.id
+            ));
+        }
+        self.fate(&key, run.due, Fate::Started(run.id.clone()), users)?;
+        Ok(Some(Mark::SlotStarted))
+    }
+
+    /// An entry of the history.
+    fn ends(
+        &mut self,
+        before: &Durable,
+        after: &Durable,
+        end: &Ended,
+        users: &JobUsers,
+    ) -> Result<Option<Mark>, String> {
+        let (why, mark) = match &end.result {
+            RunResult::Missed(why) if why.is_empty() => {
+                return Err(format!("{} was missed without a reason", end.id));
+            }
+            RunResult::Missed(_) => (NotStarted::Missed, Mark::SlotMissed),
+            RunResult::Superseded => (NotStarted::Superseded, Mark::SlotSuperseded),
+            RunResult::Cancelled(_) => (NotStarted::Cancelled, Mark::SlotCancelled),
+            RunResult::Success | RunResult::Failed(_) | RunResult::Lost(_) | RunResult::Killed => {
+                return Ok(None);
+            }
+        };
+        if end.cause != Cause::Slot {
+            return Ok(None);
+        }
+        // The schedule may have been replaced in the same write.
+        let keys = [before, after].map(|durable| durable.jobs.get(&end.job).and_then(key_of));
+        let mut slots: Option<(Key, Vec<Timestamp>)> = None;
+        for key in keys.into_iter().flatten() {
+            let Some(plan) = users.plan(&key.2) else { continue };
+            let until = due_of(&end.id).unwrap_or(end.due).max(end.due);
+            let found: Vec<Timestamp> = match end.slots {
+                0 => vec![end.due],
+                _ => plan.between(end.due, until),
+            };
+            if found.iter().all(|at| plan.has(*at)) && (end.slots == 0 || found.len() as u64 == end.slots) {
+                slots = Some((key, found));
+            }
+        }
+        let Some((key, slots)) = slots else {
+            // Attempts after the first are of slots that were settled before.
+            return match end.attempt {
+                0 if end.slots > 0 => Err(format!("{end:?} speaks of slots that are not there")),
+                _ => Ok(None),
+            };
+        };
+        if end.slots == 0 && end.attempt > 0 {
+            return Ok(None);
+        }
+        for slot in slots {
+            // A run that was given back and then not made again has had its slot.
+            let started = self
+                .fates
+                .get(&key)
+                .and_then(|fates| fates.get(&slot.as_millisecond()));
+            if end.slots == 0 && matches!(started, Some(Fate::Started(id)) if *id == end.id) {
+                continue;
+            }
+            self.fate(&key, slot, Fate::Never(why), users)?;
+        }
+        Ok(Some(mark))
+    }
+
+    fn fate(&mut self, key: &Key, slot: Timestamp, fate: Fate, users: &JobUsers) -> Result<(), String> {
+        if !users.plan(&key.2).is_some_and(|plan| plan.has(slot)) {
+            return Err(format!("{} of {} is no slot of {}: {fate:?}", slot, key.0, key.2));
+        }
+        let fates = self.fates.entry(key.clone()).or_default();
+        match fates.get(&slot.as_millisecond()) {
+            Some(earlier) if *earlier != fate => Err(format!(
+                "the slot {slot} of {} has two fates: {earlier:?} and {fate:?}",
+                key.0
+            )),
+            _ => {
+                fates.insert(slot.as_millisecond(), fate);
+                Ok(())
+            }
+        }
+    }
+
+    /// A job's position moved forward: every slot it passed has a fate.
+    fn all_settled(&mut self, key: Key, job: &Job, users: &JobUsers) -> Result<(), String> {
+        let now = job.settled.as_millisecond();
+        let Some(before) = self.settled.insert(key.clone(), now) else {
+            return Ok(()); // what lies before its beginning is nobody's
+        };
+        if now < before {
+            return Err(format!("the position of {} went back", key.0));
+        }
+        let Some(plan) = users.plan(&key.2) else {
+            return Err(format!("nobody wrote the schedule {}", key.2));
+        };
+        let fates = self.fates.get(&key);
+        let passed = plan.after_until(before, now);
+        let forgotten = passed
+            .into_iter()
+            .find(|slot| fates.is_none_or(|fates| !fates.contains_key(&slot.as_millisecond())));
+        forgotten.map_or(Ok(()), |slot| {
+            Err(format!(
+                "the slot {slot} of {} was neither started nor recorded as missed",
+                key.0
+            ))
+        })
+    }
+
+    /// Slots that are due since long and still have no fate.
+    pub(crate) fn forgotten(&self, durable: &Durable, until: Timestamp, users: &JobUsers) -> Option<String> {
+        durable.jobs.values().find_map(|job| {
+            let key = key_of(job)?;
+            let plan: &Plan = users.plan(&key.2)?;
+            let settled = job.settled.as_millisecond();
+            let slot = plan
+                .after_until(settled, until.as_millisecond())
+                .into_iter()
+                .next()?;
+            Some(format!(
+                "the slot {slot} of {} waits still, and it is {until}",
+                key.0
+            ))
+        })
+    }
+}
+
+/// The nominal time in a run's id.
+fn due_of(id: &RunId) -> Option<Timestamp> {
+    let millis = id.as_str().split(':').nth(1)?.parse().ok()?;
+    Timestamp::from_millisecond(millis).ok()
+}

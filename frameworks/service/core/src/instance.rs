@@ -156,10 +156,11 @@ impl Instance {
         self.id.task(self.incarnation)
     }
 
-    /// Whether it runs, is healthy if that is known at all, and ready if that is asked for.
+    /// Whether it runs and was not told to end, is healthy if that is known at all, and ready if that is asked for.
     pub fn is_serving(&self, has_health: bool, has_readiness: bool) -> bool {
         self.condition == Condition::Running
             && self.goal == Goal::Running
+            && self.kill_sent.is_none()
             && (!has_health || self.healthy == Some(true))
             && (!has_readiness || self.ready)
     }

@@ -56,12 +56,14 @@ impl Bounds {
     }
 }
 
-/// Decides. `inactive` tells which instances are given up because their agent is out of reach.
+/// Decides. `inactive` tells which instances are given up because their agent is out of reach, `checked` which of them
+/// have health checks by the definition they were started with.
 pub fn decide(
     spec: &AppSpec,
     mode: Mode,
     instances: &[&Instance],
     inactive: impl Fn(&Instance) -> bool,
+    checked: impl Fn(&Instance) -> bool,
 ) -> Decision {
     let counted: Vec<&Instance> = instances
         .iter()
@@ -74,11 +76,9 @@ pub fn decide(
     match mode {
         Mode::Keeping => keep(spec, &new, &old),
         Mode::Deploying => {
-            let ending = instances
-                .iter()
-                .filter(|i| i.goal == Goal::Decommissioned)
-                .count();
-            deploy(spec, &new, &old, ending)
+            let ending = instances.iter().filter(|i| i.goal == Goal::Decommissioned);
+            let ending: Vec<&Instance> = ending.copied().collect();
+            deploy(spec, &new, &old, &ending, checked)
         }
     }
 }
@@ -97,22 +97,33 @@ fn keep(spec: &AppSpec, new: &[&Instance], old: &[&Instance]) -> Decision {
     }
 }
 
-fn deploy(spec: &AppSpec, new: &[&Instance], old: &[&Instance], ending: usize) -> Decision {
+fn deploy(
+    spec: &AppSpec,
+    new: &[&Instance],
+    old: &[&Instance],
+    ending: &[&Instance],
+    checked: impl Fn(&Instance) -> bool,
+) -> Decision {
     let target = spec.instances as usize;
     let bounds = Bounds::of(spec);
     let serves =
         |instance: &&&Instance| instance.is_serving(spec.has_health_checks, spec.has_readiness_checks);
     let serving_new = new.iter().filter(serves).count();
     let missing = target.saturating_sub(new.len());
-    let room = match old.is_empty() {
-        // Nothing is replaced any more: what still ends does not hold up what is missing.
+    // Whoever cannot be reached may be dead and would be waited for without end.
+    let there = ending.iter().filter(|i| i.condition != Condition::Unreachable);
+    let replaced_end = there.clone().any(|i| i.config_version != spec.config_version);
+    let room = match old.is_empty() && !replaced_end {
+        // Nothing is replaced: what still ends does not hold up what is missing.
         true => missing,
-        false => bounds.all_max.saturating_sub(new.len() + old.len() + ending),
+        false => bounds
+            .all_max
+            .saturating_sub(new.len() + old.len() + there.count()),
     };
     let mut end = victims(spec, new, new.len().saturating_sub(target));
-    end.extend(replaced(spec, old, serving_new, bounds));
+    end.extend(replaced(spec, old, serving_new, bounds, checked));
     let done =
-        new.len() == target && serving_new == target && old.is_empty() && ending == 0 && end.is_empty();
+        new.len() == target && serving_new == target && old.is_empty() && ending.is_empty() && end.is_empty();
     Decision {
         start: missing.min(room),
         end,
@@ -121,19 +132,29 @@ fn deploy(spec: &AppSpec, new: &[&Instance], old: &[&Instance], ending: usize) -
 }
 
 /// Old instances that may go now: all that surely do not serve, and of those that do, as many as serve beyond the
-/// minimum. One whose health is not known is neither counted as serving nor ended as failing.
-fn replaced(spec: &AppSpec, old: &[&Instance], serving_new: usize, bounds: Bounds) -> Vec<InstanceId> {
-    // An old instance is judged by its health alone: readiness was asked of it when it was new.
-    let serves = |instance: &Instance| instance.is_serving(spec.has_health_checks, false);
+/// minimum. One whose health is not known is not counted as serving, and goes when enough others do.
+fn replaced(
+    spec: &AppSpec,
+    old: &[&Instance],
+    serving_new: usize,
+    bounds: Bounds,
+    checked: impl Fn(&Instance) -> bool,
+) -> Vec<InstanceId> {
+    // An old instance is judged by its own health alone: readiness was asked of it when it was new.
+    let serves = |instance: &Instance| instance.is_serving(checked(instance), false);
     let fails = |instance: &Instance| {
-        instance.condition != Condition::Running
-            || (spec.has_health_checks && instance.healthy == Some(false))
+        instance.condition != Condition::Running || (checked(instance) && instance.healthy == Some(false))
     };
     let failing: Vec<&Instance> = old.iter().filter(|i| fails(i)).copied().collect();
-    let serving: Vec<&Instance> = old.iter().filter(|i| serves(i)).copied().collect();
-    let spare = (serving.len() + serving_new).saturating_sub(bounds.serving_min);
+    let (serving, rest): (Vec<&Instance>, Vec<&Instance>) =
+        old.iter().filter(|i| !fails(i)).partition(|i| serves(i));
+    let spare = (serving.len() + serving_new).checked_sub(bounds.serving_min);
     let mut end = victims(spec, &failing, failing.len());
-    end.extend(victims(spec, &serving, spare));
+    if let Some(spare) = spare {
+        let unknown: Vec<&Instance> = rest.into_iter().filter(|i| i.kill_sent.is_none()).collect();
+        end.extend(victims(spec, &unknown, unknown.len()));
+        end.extend(victims(spec, &serving, spare));
+    }
     if spec.instances == 0 {
         end = old.iter().map(|instance| instance.id.clone()).collect();
     }

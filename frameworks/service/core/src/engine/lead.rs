@@ -42,9 +42,9 @@ impl Engine {
             return self.forget_if_gone(id);
         };
         let instances: Vec<&Instance> = self.instances_of(id).collect();
-        let decision = rollout::decide(&spec, mode, &instances, |instance| {
-            is_inactive(&spec, instance, now)
-        });
+        let inactive = |instance: &Instance| is_inactive(&spec, instance, now);
+        let checked = |instance: &Instance| self.is_checked(&spec, instance);
+        let decision = rollout::decide(&spec, mode, &instances, inactive, checked);
         for instance in decision.end {
             self.end_instance(now, &instance);
         }
@@ -81,6 +81,16 @@ impl Engine {
             }
             None => (!app.leaving).then(|| (Arc::clone(&app.spec), Mode::Keeping)),
         }
+    }
+
+    /// Whether an instance has health checks by the definition it was started with; by the present one, if that is not
+    /// kept any more.
+    fn is_checked(&self, spec: &AppSpec, instance: &Instance) -> bool {
+        let own = self
+            .apps
+            .get(&instance.app)
+            .and_then(|app| app.versions.get(&instance.version));
+        own.map_or(spec.has_health_checks, |own| own.has_health_checks)
     }
 
     fn schedule(&mut self, now: Wall, spec: &AppSpec) {
@@ -175,7 +185,8 @@ impl Engine {
                 let Some(app) = self.apps.get(id) else { return true };
                 let instances: Vec<&Instance> = self.instances_of(id).collect();
                 let inactive = |instance: &Instance| is_inactive(&app.spec, instance, now);
-                rollout::decide(&app.spec, Mode::Deploying, &instances, inactive).done
+                let checked = |instance: &Instance| self.is_checked(&app.spec, instance);
+                rollout::decide(&app.spec, Mode::Deploying, &instances, inactive, checked).done
             }
         }
     }

@@ -63,7 +63,8 @@ fn running(count: u32, config: i64) -> Vec<Instance> {
 }
 
 fn decide_on(spec: &AppSpec, mode: Mode, instances: &[Instance]) -> Decision {
-    decide(spec, mode, &instances.iter().collect::<Vec<_>>(), |_| false)
+    let instances: Vec<&Instance> = instances.iter().collect();
+    decide(spec, mode, &instances, |_| false, |_| spec.has_health_checks)
 }
 
 /// Carries decisions out, with each start becoming healthy one round later and each end taking one round, and returns
@@ -141,6 +142,60 @@ fn old_ones_that_fail_go_at_once_and_those_of_unknown_health_do_not() {
 }
 
 #[test]
+fn old_ones_from_before_there_were_health_checks_serve_as_long_as_they_run() {
+    let spec = spec(2, 1.0, 1.0, true);
+    let mut instances = vec![
+        instance(1, 1, Condition::Running, None),
+        instance(2, 1, Condition::Running, None),
+    ];
+    let decide_now = |instances: &[Instance]| {
+        let all: Vec<&Instance> = instances.iter().collect();
+        decide(
+            &spec,
+            Mode::Deploying,
+            &all,
+            |_| false,
+            |i| i.config_version == Version(2),
+        )
+    };
+    assert_eq!(
+        (decide_now(&instances).start, decide_now(&instances).end.len()),
+        (2, 0)
+    );
+    instances.extend(running(2, 2));
+    assert_eq!(decide_now(&instances).end.len(), 2);
+}
+
+#[test]
+fn one_of_unknown_health_goes_when_enough_others_serve() {
+    let spec = spec(2, 1.0, 0.0, true);
+    let mut instances = running(2, 2);
+    instances.push(instance(1, 1, Condition::Running, None));
+    assert_eq!(decide_on(&spec, Mode::Deploying, &instances).end.len(), 1);
+}
+
+#[test]
+fn what_is_replaced_and_still_ends_counts_until_it_is_gone() {
+    let spec = spec(2, 0.0, 0.0, true);
+    let mut instances = running(2, 1);
+    for instance in &mut instances {
+        instance.goal = Goal::Decommissioned;
+    }
+    assert_eq!(decide_on(&spec, Mode::Deploying, &instances).start, 0);
+    instances[0].condition = Condition::Unreachable;
+    assert_eq!(decide_on(&spec, Mode::Deploying, &instances).start, 1);
+    assert_eq!(decide_on(&spec, Mode::Deploying, &[]).start, 2);
+}
+
+#[test]
+fn one_that_was_told_to_end_does_not_serve_any_more() {
+    let spec = spec(2, 0.5, 1.0, true);
+    let mut instances = running(2, 1);
+    instances[0].kill_sent = Some(Wall(1));
+    assert_eq!(decide_on(&spec, Mode::Deploying, &instances).end, []);
+}
+
+#[test]
 fn scaling_down_ends_the_youngest_that_run_last() {
     let mut instances = running(3, 2);
     instances.push(instance(9, 2, Condition::Staging, None));
@@ -165,9 +220,8 @@ fn without_a_deployment_old_ones_count_and_only_the_number_is_kept() {
 fn an_instance_given_up_as_unreachable_is_replaced() {
     let instances = running(2, 2);
     let refs: Vec<&Instance> = instances.iter().collect();
-    let decision = decide(&spec(2, 1.0, 1.0, true), Mode::Keeping, &refs, |i| {
-        i.id == instances[0].id
-    });
+    let inactive = |i: &Instance| i.id == instances[0].id;
+    let decision = decide(&spec(2, 1.0, 1.0, true), Mode::Keeping, &refs, inactive, |_| true);
     assert_eq!(decision.start, 1);
 }
 

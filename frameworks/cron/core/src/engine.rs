@@ -310,6 +310,10 @@ impl Engine {
             if self.graph.parents(name) != job.parents() {
                 return Err(format!("the parents of {name} are not those in the graph"));
             }
+            let waiting = self.runs_of(name).filter(|run| due::is_waiting_slot(run)).count();
+            if waiting > 1 {
+                return Err(format!("{waiting} runs stand for the next slot of {name}"));
+            }
             let active = self.runs_of(name).filter(|run| run.is_active()).count();
             if active > 1
                 && !job.spec.concurrent

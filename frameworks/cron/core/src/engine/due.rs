@@ -280,7 +280,7 @@ impl Engine {
 }
 
 /// Whether a run stands for a slot that is not settled yet.
-fn is_waiting_slot(run: &Run) -> bool {
+pub(super) fn is_waiting_slot(run: &Run) -> bool {
     run.cause == Cause::Slot && run.attempt == 0 && matches!(run.state, State::Waiting { .. })
 }
 

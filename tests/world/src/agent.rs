@@ -90,7 +90,7 @@ impl AgentNode {
             port: 5051,
             resources: self.total.clone(),
             version: Arc::from("1.12.0"),
-            capabilities: Vec::new(),
+            capabilities: ["MULTI_ROLE", "RESERVATION_REFINEMENT"].map(Arc::from).into(),
             wire: Default::default(),
         }
     }

@@ -252,7 +252,8 @@ async fn follow(http: Http, first: Endpoint) -> Result<Leader, NoLeader> {
     Err(NoLeader::Circles(at))
 }
 
-fn local_clock() -> f64 {
+/// This machine's clock, in seconds since the epoch.
+pub(crate) fn local_clock() -> f64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.unwrap_or_default().as_secs_f64()
 }

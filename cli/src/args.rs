@@ -3,6 +3,7 @@
 //! `meseta NOUN VERB [NAME...] [flags]`; a noun alone lists. The roles `master` and `agent` take Mesos's flags instead
 //! and never come through here (see `main`).
 
+use crate::app::args::{AppArgs, ApplyArgs, DeploymentArgs, DiffArgs, EventsArgs, ValidateArgs, WhyArgs};
 use crate::output::Format;
 use crate::text::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -156,8 +157,24 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run a command as a task and show its output
     Execute(ExecuteArgs),
-    /// The cluster on one screen
-    Status,
+    /// The cluster on one screen, or one thing by its name
+    Status(StatusArgs),
+    /// Apps: list, show, change, explain
+    #[command(alias = "apps")]
+    App(AppArgs),
+    /// Deployments under way
+    #[command(alias = "deployments")]
+    Deployment(DeploymentArgs),
+    /// Make apps and jobs as files describe them
+    Apply(ApplyArgs),
+    /// What `apply` would change
+    Diff(DiffArgs),
+    /// Check files of apps and jobs, without a server
+    Validate(ValidateArgs),
+    /// What an app or a job waits for
+    Why(WhyArgs),
+    /// What happens
+    Events(EventsArgs),
     /// Machines of the cluster
     #[command(alias = "nodes")]
     Node(NodeArgs),
@@ -167,7 +184,7 @@ pub(crate) enum Command {
     /// Tasks of all frameworks
     #[command(alias = "tasks")]
     Task(TaskArgs),
-    /// Output of tasks
+    /// Output of apps, jobs and tasks
     Logs(LogsArgs),
     /// Run a master (Mesos's flags; see `meseta master --help`)
     #[command(disable_help_flag = true)]
@@ -394,25 +411,37 @@ pub(crate) struct TaskList {
     pub(crate) framework: Option<String>,
 }
 
+/// `status`, or `status NAME`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StatusArgs {
+    /// An app, job, deployment, task or node
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
 const LOGS_EXAMPLES: &str = "\
 Examples:
-  meseta logs web.3f2a          the last 20 lines of each of its files
-  meseta logs -f web.3f2a       and what comes, until the task ends
-  meseta logs --stderr -n 100 web.3f2a";
+  meseta logs web               the last 20 lines of all instances of an app, or runs of a job
+  meseta logs -f web            and what comes, also from new instances
+  meseta logs --stderr -n 100 web.3f2a
+  meseta logs --previous web    of the instance that ended last";
 
 /// Print what tasks write to standard output and standard error.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = LOGS_EXAMPLES)]
 pub(crate) struct LogsArgs {
-    /// Tasks: their ids, or unique beginnings
-    #[arg(required = true, value_name = "TASK")]
-    pub(crate) tasks: Vec<String>,
-    /// Go on with what comes, until the tasks end
+    /// Apps, jobs, or tasks (any unique beginning); app/NAME, job/NAME where it is both
+    #[arg(required = true, value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// Go on with what comes, until the tasks end; of an app or a job until interrupted
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// How many last lines of each file
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub(crate) lines: usize,
+    /// Of the instance or run that ended last
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) previous: bool,
     /// Only standard error
     #[arg(long, conflicts_with = "stdout")]
     pub(crate) stderr: bool,

@@ -150,28 +150,21 @@ impl Cluster {
         })
     }
 
-    /// The task of this id, or with this unique beginning of its id; live ones win over those that ended.
+    /// The task of this id or short name, or with this unique beginning of either; live ones win over those that ended.
     pub(crate) fn task(&self, name: &str) -> Result<&Value, Failure> {
-        let id = |t: &&Value| string(t, &["task_id", "value"]).to_owned();
+        let id = |t: &Value| string(t, &["task_id", "value"]).to_owned();
+        let exact = |t: &&Value| id(t) == name || short_task(&id(t)) == name;
+        let begins = |t: &&Value| id(t).starts_with(name) || short_task(&id(t)).starts_with(name);
         let live = || self.tasks.iter().chain(&self.unreachable_tasks);
-        let exact: Vec<&Value> = live().filter(|t| id(t) == name).collect();
-        let begins: Vec<&Value> = live().filter(|t| id(t).starts_with(name)).collect();
-        let ended: Vec<&Value> = self
-            .completed_tasks
-            .iter()
-            .filter(|t| id(t).starts_with(name))
-            .collect();
-        let exactly_ended: Vec<&Value> = ended.iter().copied().filter(|t| id(t) == name).collect();
-        let found = [exact, exactly_ended, begins, ended]
-            .into_iter()
-            .find(|f| !f.is_empty());
-        one(
-            found.unwrap_or_default(),
-            name,
-            "task",
-            "meseta task list -a",
-            |t| id(&t),
-        )
+        let ended = || self.completed_tasks.iter();
+        let found: [Vec<&Value>; 4] = [
+            live().filter(exact).collect(),
+            ended().filter(exact).collect(),
+            live().filter(begins).collect(),
+            ended().filter(begins).collect(),
+        ];
+        let found = found.into_iter().find(|f| !f.is_empty());
+        one(found.unwrap_or_default(), name, "task", "meseta task list -a", id)
     }
 
     /// The framework's name, for people.
@@ -197,6 +190,27 @@ pub(crate) fn is_live(task: &Value) -> bool {
             | "TASK_GONE"
             | "TASK_GONE_BY_OPERATOR"
     )
+}
+
+/// `web.3f2a91c0` of `web.instance-3f2a91c0-…._app.1`: the app and the first eight characters of the instance's uuid. Ids of
+/// other forms are names already.
+pub(crate) fn short_task(id: &str) -> String {
+    let short = || {
+        let (instance, _) = id.rsplit_once("._app.")?;
+        let (app, uuid) = instance.rsplit_once(".instance-")?;
+        Some(format!("{app}.{}", uuid.get(..8)?))
+    };
+    short().unwrap_or_else(|| id.to_owned())
+}
+
+/// The address of an agent's API.
+pub(crate) fn agent_address(cluster: &Cluster, id: &str) -> Option<Endpoint> {
+    let agent = cluster
+        .agents
+        .iter()
+        .find(|a| string(a, &["agent_info", "id", "value"]) == id)?;
+    let (_, address) = string(agent, &["pid"]).rsplit_once('@')?;
+    address.parse().ok()
 }
 
 /// `S3` of `…-S3`; the whole id when it has another form.
@@ -261,6 +275,26 @@ mod tests {
         );
         assert_eq!(cluster.node("twin").unwrap_err().exit, exit::REFUSED);
         assert_eq!(cluster.node("a9").unwrap_err().exit, exit::NOT_FOUND);
+    }
+
+    #[test]
+    fn instances_have_short_names_that_are_enough() {
+        let id = "shop_web.instance-3f2a91c0-1111-4222-8333-944455566677._app.2";
+        assert_eq!(short_task(id), "shop_web.3f2a91c0");
+        for other in ["loop.1a2b3c4d", "ct:1:0:clock:", "x.instance-1._app.1", ""] {
+            assert_eq!(short_task(other), other);
+        }
+        let cluster = Cluster {
+            tasks: vec![json!({"task_id": {"value": id}})],
+            ..cluster()
+        };
+        for name in ["shop_web.3f2a91c0", "shop_web.3f", "shop_web.instance-3f2a", id] {
+            assert_eq!(
+                string(cluster.task(name).unwrap(), &["task_id", "value"]),
+                id,
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::failure::{Failure, exit};
 use crate::text::{harmless, plural};
 pub(crate) use places::Place;
 use places::Places;
+pub(crate) use rules::readable;
 use serde_json::{Value, json};
 use shape::{Field, Finding, Reading};
 use std::fs::File;
@@ -74,10 +75,9 @@ impl Definition {
 
     /// The field a server means by a path such as `/container/volumes(0)/hostPath`: its name for people, and its place.
     pub(crate) fn locate(&self, path: &str) -> (String, Option<Place>) {
-        let pointer = path.replace('(', "/").replace(')', "");
-        let pointer = pointer.trim_end_matches('/');
+        let pointer = rules::pointer(path);
         let place = self.origin.places.nearest(&format!("{}{pointer}", self.pointer));
-        (shown(pointer), place)
+        (shown(&pointer), place)
     }
 
     /// A server's objections (path and texts) with the places of this file.
@@ -465,6 +465,43 @@ fn shown(pointer: &str) -> String {
         }
     }
     text
+}
+
+/// Warnings for fields that no app has, in an update that does not come from one file.
+///
+/// # Errors
+/// A name that is nearly one of an app's fields, or a value that does not fit.
+pub(crate) fn misspelt(update: &Value) -> Result<Vec<String>, Failure> {
+    let mut warnings = Vec::new();
+    let mut failure = None;
+    for finding in shape::check(update, Kind::App.fields(), Reading::Strict) {
+        let (pointer, text, wrong) = match finding {
+            Finding::Wrong { pointer, text } => (pointer, text, true),
+            Finding::NearMiss { pointer, nearest } => {
+                (pointer, format!("is no field; nearest: {nearest:?}"), true)
+            }
+            Finding::Unknown { pointer } => (
+                pointer,
+                "is no field of an app: it has no effect".to_owned(),
+                false,
+            ),
+            Finding::Old { .. } => continue,
+        };
+        let line = format!("{}  {text}", shown(&pointer));
+        if wrong {
+            let start = || {
+                Failure::new(
+                    "invalid-app",
+                    exit::REFUSED,
+                    "this change has problems, nothing was changed",
+                )
+            };
+            failure = Some(failure.unwrap_or_else(start).detail(line));
+        } else {
+            warnings.push(format!("warning[unknown-field]: {line}\n"));
+        }
+    }
+    failure.map_or(Ok(warnings), Err)
 }
 
 /// All problems of a file in one failure.

@@ -19,6 +19,10 @@ pub(crate) mod exit {
     pub(crate) const UNREACHABLE: u8 = 6;
     /// Not logged in or not allowed.
     pub(crate) const NOT_ALLOWED: u8 = 7;
+    /// There are differences (only with `--exit-code`).
+    pub(crate) const DIFFERS: u8 = 8;
+    /// Several things, some of which failed.
+    pub(crate) const SOME_FAILED: u8 = 9;
     /// In use, to be tried again.
     pub(crate) const TRY_AGAIN: u8 = 75;
     /// `execute`: our failure, not the command's.

@@ -6,6 +6,7 @@
 //! does not need.
 
 mod api;
+mod app;
 mod args;
 mod ask;
 mod cluster;
@@ -20,6 +21,7 @@ mod output;
 mod progress;
 mod role;
 mod services;
+mod status;
 mod text;
 mod up;
 mod view;
@@ -84,10 +86,13 @@ fn report(failure: &Failure, as_json: bool) -> ExitCode {
 
 /// Runs a command; `Ok` is an exit code that needs no words.
 async fn run(global: &Global, command: Command) -> Result<u8, Failure> {
-    // These two give --timeout a meaning of their own.
+    // These give --timeout a meaning of their own: it ends the waiting, not what is waited for.
     match command {
         Command::Up(args) => return up::run(global, &args).await,
         Command::Execute(args) => return execute::run(global, &args).await,
+        Command::App(args) => return app::run(global, args).await,
+        Command::Deployment(args) => return app::deployment::run(global, args.verb).await,
+        Command::Apply(args) => return app::apply(global, &args).await,
         _ => {}
     }
     let asked = answer(global, command);
@@ -102,7 +107,11 @@ async fn run(global: &Global, command: Command) -> Result<u8, Failure> {
 
 async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Status => view::status(global).await,
+        Command::Status(args) => status::run(global, args.name.as_deref()).await,
+        Command::Diff(args) => app::diff(global, &args).await,
+        Command::Validate(args) => app::validate(global, &args),
+        Command::Why(args) => app::why_app(global, &args).await,
+        Command::Events(args) => app::events::run(global, &args).await,
         Command::Node(args) => match args.verb {
             None | Some(NodeVerb::List) => view::nodes(global).await,
         },
@@ -118,6 +127,12 @@ async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
         },
         Command::Logs(args) => logs::run(global, &args).await,
         // Handled before a runtime exists, or with a timeout of their own.
-        Command::Master(_) | Command::Agent(_) | Command::Up(_) | Command::Execute(_) => Ok(0),
+        Command::Master(_)
+        | Command::Agent(_)
+        | Command::Up(_)
+        | Command::Execute(_)
+        | Command::App(_)
+        | Command::Deployment(_)
+        | Command::Apply(_) => Ok(0),
     }
 }

@@ -1,8 +1,8 @@
-//! The commands that look: `node`, `framework`, `task`, `status`, and `task kill`.
+//! The commands that look at what the master knows: `node`, `framework`, `task`, and `task kill`.
 
 use crate::api::{Leader, understood, unreachable};
 use crate::args::{Global, TaskList};
-use crate::cluster::{Cluster, is_live, list, masters, number, ranges, scalar, short_id, string};
+use crate::cluster::{Cluster, is_live, list, masters, number, ranges, scalar, short_id, short_task, string};
 use crate::failure::{Failure, exit};
 use crate::output::{self, Column, Format, List, Style, block};
 use crate::text::{age, cores, mebibytes, plural};
@@ -33,7 +33,8 @@ pub(crate) async fn nodes(global: &Global) -> Result<u8, Failure> {
     show(global, &node_list(&cluster))
 }
 
-fn node_list(cluster: &Cluster) -> List {
+/// The table of nodes.
+pub(crate) fn node_list(cluster: &Cluster) -> List {
     let names = cluster.node_names();
     let mut rows: Vec<(Vec<String>, Value)> = cluster
         .agents
@@ -104,7 +105,8 @@ fn address(agent: &Value) -> String {
         .to_owned()
 }
 
-fn node_state(agent: &Value) -> &'static str {
+/// `ready`, `draining`, `drained`, `deactivated` or `disconnected`.
+pub(crate) fn node_state(agent: &Value) -> &'static str {
     let flag = |name: &str| agent.get(name).and_then(Value::as_bool).unwrap_or(false);
     match string(agent, &["drain_info", "state"]) {
         "DRAINING" => "draining",
@@ -177,7 +179,8 @@ fn framework_list(cluster: &Cluster, all: bool) -> List {
     }
 }
 
-fn framework_state(now: f64, framework: &Value, ended: bool) -> String {
+/// `active`, `disconnected:9m-left`, ...
+pub(crate) fn framework_state(now: f64, framework: &Value, ended: bool) -> String {
     let flag = |name: &str| framework.get(name).and_then(Value::as_bool).unwrap_or(false);
     if ended {
         "ended".to_owned()
@@ -258,7 +261,7 @@ fn task_list(cluster: &Cluster, filter: &TaskList) -> Result<List, Failure> {
         .map(|task| {
             let agent = string(task, &["agent_id", "value"]);
             let cells = vec![
-                string(task, &["task_id", "value"]).to_owned(),
+                short_task(string(task, &["task_id", "value"])),
                 cluster.framework_name(string(task, &["framework_id", "value"])),
                 names.get(agent).copied().unwrap_or(short_id(agent)).to_owned(),
                 task_state(task),
@@ -267,6 +270,7 @@ fn task_list(cluster: &Cluster, filter: &TaskList) -> Result<List, Failure> {
                 first_seen(cluster.now, task),
                 cores(scalar(list(task, "resources"), "cpus")),
                 mebibytes(scalar(list(task, "resources"), "mem")),
+                string(task, &["task_id", "value"]).to_owned(),
             ];
             (cells, task.clone())
         })
@@ -283,6 +287,7 @@ fn task_list(cluster: &Cluster, filter: &TaskList) -> Result<List, Failure> {
             output::text("AGE"),
             output::number("CPUS").wide(),
             output::number("MEM").wide(),
+            output::text("ID").wide(),
         ],
         rows,
         empty: "no tasks run; start one: meseta execute -- echo hello",
@@ -453,110 +458,6 @@ async fn kill_one(
         }
         _ => understood(&leader.at, answer).map(|_| String::new()),
     }
-}
-
-/// `meseta status`.
-pub(crate) async fn status(global: &Global) -> Result<u8, Failure> {
-    let (leader, cluster) = read(global).await?;
-    let master = leader.master.get("master_info").cloned().unwrap_or_default();
-    match global.format() {
-        Format::Json | Format::Jsonl => print(&format!("{}\n", status_object(&leader, &cluster))),
-        Format::Name => print(&format!("{}\n", verdict(&cluster))),
-        Format::Table | Format::Wide => {
-            let started =
-                number(&leader.master, &["start_time"]).map_or(String::new(), |t| age(cluster.now - t));
-            print(&status_text(
-                &cluster,
-                &leader.at.to_string(),
-                string(&master, &["version"]),
-                &started,
-            ))
-        }
-    }
-}
-
-fn verdict(cluster: &Cluster) -> String {
-    let ready = cluster.agents.iter().filter(|a| node_state(a) == "ready").count();
-    let away = cluster.agents.len() + cluster.recovered_agents.len() - ready;
-    let mut text = if cluster.agents.is_empty() {
-        "no nodes: nothing can run".to_owned()
-    } else {
-        format!(
-            "{} ready, {} running",
-            plural(ready, "node"),
-            plural(cluster.live_tasks().count(), "task")
-        )
-    };
-    if away > 0 {
-        text.push_str(&format!(", {} not ready", plural(away, "node")));
-    }
-    if !cluster.unreachable_tasks.is_empty() {
-        text.push_str(&format!(
-            ", {} unreachable",
-            plural(cluster.unreachable_tasks.len(), "task")
-        ));
-    }
-    text
-}
-
-fn status_text(cluster: &Cluster, master: &str, version: &str, age: &str) -> String {
-    let sum = |member: &str, name: &str| -> f64 {
-        cluster
-            .agents
-            .iter()
-            .map(|a| scalar(list(a, member), name))
-            .fold(0.0, |sum, v| sum + v)
-    };
-    let of = |name: &str, unit: fn(f64) -> String| {
-        format!(
-            "{} of {}",
-            unit(sum("allocated_resources", name)),
-            unit(sum("total_resources", name))
-        )
-    };
-    let active = cluster
-        .frameworks
-        .iter()
-        .filter(|f| framework_state(0.0, f, false) == "active")
-        .count();
-    let mut text = format!("{}\n\n", verdict(cluster));
-    text.push_str(&block(&[
-        ("master", format!("http://{master}  version {version}  up {age}")),
-        (
-            "frameworks",
-            format!("{} active, {} known", active, cluster.frameworks.len()),
-        ),
-        ("cpus", of("cpus", cores)),
-        ("mem", of("mem", mebibytes)),
-        ("disk", of("disk", mebibytes)),
-    ]));
-    text.push('\n');
-    let nodes = node_list(cluster);
-    text.push_str(
-        &nodes
-            .render(Style {
-                format: Format::Table,
-                headers: true,
-                width: None,
-            })
-            .0,
-    );
-    text
-}
-
-fn status_object(leader: &Leader, cluster: &Cluster) -> Value {
-    json!({
-        "kind": "status",
-        "schema": 1,
-        "verdict": verdict(cluster),
-        "master": leader.master,
-        "leader": leader.at.to_string(),
-        "agents": cluster.agents.len(),
-        "recovered_agents": cluster.recovered_agents.len(),
-        "frameworks": cluster.frameworks.len(),
-        "tasks": cluster.live_tasks().count(),
-        "unreachable_tasks": cluster.unreachable_tasks.len(),
-    })
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meseta-agent",
             "meseta-containerizer",
             "meseta-sdk",
+            "meseta-service",
             "meseta-service-core",
             "meseta-cron-core",
         ],

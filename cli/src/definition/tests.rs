@@ -80,7 +80,7 @@ fn text_that_is_no_json_is_shown_where_it_ends_to_be_one() {
 #[test]
 fn apps_and_jobs_are_told_apart_by_what_they_have() {
     let both = report(
-        "[{\"id\": \"shop/web\", \"cmd\": \"x\"}, {\"name\": \"clock\", \"command\": \"date\", \"schedule\": \
+        "[{\"id\": \"shop/web\", \"cmd\": \"date\"}, {\"name\": \"clock\", \"command\": \"date\", \"schedule\": \
          \"R/2030-01-01T00:00:00Z/PT5S\"}, {\"name\": \"after\", \"command\": \"x\", \"parents\": [\"clock\"]}]",
     );
     assert!(both.problems.is_empty(), "{both:?}");
@@ -94,7 +94,7 @@ fn apps_and_jobs_are_told_apart_by_what_they_have() {
         ]
     );
     for (text, word) in [
-        ("{\"cmd\": \"x\"}", "neither an app"),
+        ("{\"cmd\": \"date\"}", "neither an app"),
         ("{\"id\": \"/\", \"apps\": []}", "group"),
         ("{\"id\": \"p\", \"containers\": []}", "pod"),
         ("[]", "empty list"),
@@ -110,21 +110,21 @@ fn apps_and_jobs_are_told_apart_by_what_they_have() {
 #[test]
 fn an_answer_of_the_server_can_be_sent_back() {
     let answer = report(
-        "{\"app\": {\"id\": \"/web\", \"cmd\": \"x\", \"version\": \"2026-11-21T12:04:31.220Z\", \"tasksRunning\": 3, \
+        "{\"app\": {\"id\": \"/web\", \"cmd\": \"date\", \"version\": \"2026-11-21T12:04:31.220Z\", \"tasksRunning\": 3, \
          \"tasks\": [], \"versionInfo\": {}, \"lastTaskFailure\": {}}}",
     );
     assert!(
         answer.problems.is_empty() && answer.warnings.is_empty(),
         "{answer:?}"
     );
-    assert_eq!(answer.definitions[0].value, json!({"id": "/web", "cmd": "x"}));
+    assert_eq!(answer.definitions[0].value, json!({"id": "/web", "cmd": "date"}));
 }
 
 #[test]
 fn ids_names_and_schedules_follow_their_rules() {
     for (text, path) in [
-        ("{\"id\": \"Web\", \"cmd\": \"x\"}", "id"),
-        ("{\"id\": \"web/restart\", \"cmd\": \"x\"}", "id"),
+        ("{\"id\": \"Web\", \"cmd\": \"date\"}", "id"),
+        ("{\"id\": \"web/restart\", \"cmd\": \"date\"}", "id"),
         (
             "{\"name\": \"a/b\", \"command\": \"x\", \"parents\": [\"c\"]}",
             "name",
@@ -150,24 +150,24 @@ fn ids_names_and_schedules_follow_their_rules() {
 #[test]
 fn a_name_given_twice_is_a_mistake() {
     assert_eq!(
-        rendered("{\"id\": \"web\", \"cmd\": \"x\",\n \"cmd\": \"y\"}"),
+        rendered("{\"id\": \"web\", \"cmd\": \"date\",\n \"cmd\": \"sleep 1\"}"),
         "error[given-twice]: web.json 2:2 given twice in one object; only one can count\n"
     );
 }
 
 #[test]
 fn a_servers_objections_get_their_places_in_the_file() {
-    let text = "[{\"id\": \"web\", \"cmd\": \"x\",\n  \"container\": {\"volumes\": [\n    {\"hostPath\": \"/x\"}]}}]";
+    let text = "[{\"id\": \"web\", \"cmd\": \"date\",\n  \"fetch\": [\n    {\"uri\": \"http://a/b\"}]}]";
     let report = report(text);
     let failure = report.definitions[0].objections(&[
-        ("/container/volumes(0)/mode".to_owned(), "is missing".to_owned()),
+        ("/fetch(0)/destPath".to_owned(), "is missing".to_owned()),
         ("/".to_owned(), "must be something else".to_owned()),
     ]);
     assert_eq!(
         failure.render(false),
         "error[invalid-app]: web.json has 2 problems, nothing was changed
-  3:5  container.volumes[0].mode  is missing
-  1:2                             must be something else
+  3:5  fetch[0].destPath  is missing
+  1:2                     must be something else
 "
     );
 }
@@ -178,7 +178,7 @@ fn folders_stand_for_their_json_files_and_missing_files_are_usage_errors() {
     for (name, id) in [("b.json", "b"), ("a.json", "a"), ("notes.txt", "")] {
         std::fs::write(
             folder.path().join(name),
-            format!("{{\"id\": \"{id}\", \"cmd\": \"x\"}}"),
+            format!("{{\"id\": \"{id}\", \"cmd\": \"date\"}}"),
         )
         .unwrap();
     }

@@ -150,17 +150,6 @@ running 3m11s executor - -
     assert_eq!(squeeze(&text), want);
 }
 
-#[test]
-fn the_whole_cluster() {
-    let text = status_text(&cluster(), "m1:5050", "1.12.0", "1h");
-    assert_eq!(
-        text.lines().next(),
-        Some("1 node ready, 1 task running, 2 nodes not ready, 1 task unreachable")
-    );
-    assert!(text.contains("cpus        2.5 of 12\n"), "{text}");
-    assert_eq!(verdict(&Cluster::default()), "no nodes: nothing can run");
-}
-
 /// Runs of blanks as one: the alignment has its own tests.
 fn squeeze(text: &str) -> String {
     text.lines()

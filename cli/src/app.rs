@@ -1,0 +1,255 @@
+//! Apps and deployments: the commands over the service's public API.
+//!
+//! Names are enough, what changes something waits for its end, and what waits says why. Tables, differences and reasons
+//! are pure functions over the API's objects.
+
+mod apply;
+pub(crate) mod args;
+mod change;
+pub(crate) mod client;
+pub(crate) mod deployment;
+mod diff;
+mod edit;
+pub(crate) mod events;
+mod jobs;
+pub(crate) mod list;
+mod past;
+mod room;
+mod show;
+mod sse;
+pub(crate) mod wait;
+pub(crate) mod why;
+
+use crate::api::Leader;
+use crate::args::Global;
+use crate::cluster::{Cluster, masters, string};
+use crate::failure::{Failure, exit};
+use crate::output::{self, Format, List, Style};
+pub(crate) use apply::submit;
+use args::{AppArgs, AppFilter, AppVerb, ApplyArgs, DiffArgs, ValidateArgs, WhyArgs};
+use client::{Apps, escaped, id_of};
+use serde_json::Value;
+
+/// Events that `app show` ends with.
+const EVENTS_SHOWN: usize = 10;
+/// Lines of a failed task's standard error that `app show` has.
+const STDERR_SHOWN: usize = 5;
+
+/// `app ...`.
+pub(crate) async fn run(global: &Global, args: AppArgs) -> Result<u8, Failure> {
+    match args.verb {
+        None => list_apps(global, None, &args.list).await,
+        Some(AppVerb::List { group, filter }) => {
+            let filter = AppFilter {
+                waiting: filter.waiting || args.list.waiting,
+                selector: filter.selector.or(args.list.selector),
+            };
+            list_apps(global, group.as_deref(), &filter).await
+        }
+        Some(AppVerb::Show { id, version }) => show_app(global, &id, version.as_deref()).await,
+        Some(AppVerb::Create(args)) => change::create(global, &args).await,
+        Some(AppVerb::Update(args)) => change::update(global, &args).await,
+        Some(AppVerb::Scale { id, count, changing }) => change::scale(global, &id, &count, changing).await,
+        Some(AppVerb::Restart { ids, changing }) => {
+            change::each(&ids, "restarted", async |id: &String| {
+                change::restart(global, id, changing).await
+            })
+            .await
+        }
+        Some(AppVerb::Suspend { ids, changing }) => {
+            change::each(&ids, "suspended", async |id: &String| {
+                change::suspend(global, id, changing).await
+            })
+            .await
+        }
+        Some(AppVerb::Resume { id, count, changing }) => change::resume(global, &id, count, changing).await,
+        Some(AppVerb::Rollback {
+            id,
+            version,
+            changing,
+        }) => change::rollback(global, &id, version.as_deref(), changing).await,
+        Some(AppVerb::Delete { ids, changing }) => change::delete(global, &ids, changing).await,
+        Some(AppVerb::Versions { id }) => versions(global, &id).await,
+        Some(AppVerb::Diff {
+            id,
+            from,
+            to,
+            exit_code,
+        }) => diff_versions(global, &id, from.as_deref(), to.as_deref(), exit_code).await,
+        Some(AppVerb::Why(args)) => why_app(global, &args).await,
+        Some(AppVerb::Wait { id, until }) => wait::app(global, &id, &until).await,
+        Some(AppVerb::Events { id, follow }) => events::of_app(global, &id, follow).await,
+        Some(AppVerb::Edit { id, changing }) => edit::run(global, &id, changing).await,
+    }
+}
+
+/// `apply FILE...`.
+pub(crate) async fn apply(global: &Global, args: &ApplyArgs) -> Result<u8, Failure> {
+    apply::apply(global, args).await
+}
+
+/// `diff FILE...`.
+pub(crate) async fn diff(global: &Global, args: &DiffArgs) -> Result<u8, Failure> {
+    apply::diff(global, args).await
+}
+
+/// `validate FILE...`.
+pub(crate) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8, Failure> {
+    apply::validate(global, args)
+}
+
+/// `app why`.
+pub(crate) async fn why_app(global: &Global, args: &WhyArgs) -> Result<u8, Failure> {
+    match (&args.file, &args.name) {
+        (Some(file), _) => why::of_file(global, file).await,
+        (None, Some(name)) => why::run(global, name).await,
+        (None, None) => Err(Failure::new("no-name", exit::USAGE, "give the id of an app")),
+    }
+}
+
+/// Prints a list as asked.
+pub(crate) fn print_list(global: &Global, list: &List) -> Result<u8, Failure> {
+    let (out, err) = list.render(Style::of_stdout(global.format(), !global.no_headers));
+    if let Some(line) = err {
+        eprint!("{line}");
+    }
+    Ok(output::print(&out).err().unwrap_or(0))
+}
+
+async fn list_apps(global: &Global, group: Option<&str>, filter: &AppFilter) -> Result<u8, Failure> {
+    let apps = Apps::find(global).await?;
+    let mut query = "?embed=apps.counts&embed=apps.deployments&embed=apps.lastTaskFailure".to_owned();
+    if let Some(selector) = &filter.selector {
+        query.push_str(&format!("&label={}", escaped(selector)));
+    }
+    let (found, queue) = futures_util::try_join!(apps.all(&query), apps.queue())?;
+    let mut found = found;
+    if let Some(group) = group {
+        let below = format!("/{}/", group.trim_matches('/'));
+        found
+            .value
+            .retain(|app| below == "//" || string(app, &["id"]).starts_with(&below));
+    }
+    print_list(global, &list::apps(&found, &queue, filter.waiting))
+}
+
+async fn show_app(global: &Global, id: &str, version: Option<&str>) -> Result<u8, Failure> {
+    let id = id_of(id)?;
+    let apps = Apps::find(global).await?;
+    if let Some(version) = version {
+        let version = apps.named_version(&id, version).await?;
+        let app = apps.version(&id, &version).await?;
+        let text = match global.format() {
+            Format::Json | Format::Jsonl => format!("{app}\n"),
+            Format::Name => format!("{version}\n"),
+            _ => show::definition(&app, "", crate::api::local_clock(), &[]),
+        };
+        return Ok(output::print(&text).err().unwrap_or(0));
+    }
+    let app = apps.app(&id).await?;
+    let text = match global.format() {
+        Format::Json | Format::Jsonl => format!("{}\n", app.value),
+        Format::Name => format!("{id}\n"),
+        _ => {
+            let (queue, deployments) = futures_util::try_join!(apps.queue(), apps.deployments())?;
+            let failed = string(&app.value, &["lastTaskFailure", "taskId"]);
+            let (stderr, events) = remembered(global, id.as_str(), failed).await;
+            show::text(&show::Shown {
+                app: &app,
+                queue: &queue,
+                deployments: &deployments.value,
+                stderr: &stderr,
+                events: &events,
+            })
+        }
+    };
+    Ok(output::print(&text).err().unwrap_or(0))
+}
+
+/// What the master and the agents still know; nothing when they cannot be asked.
+async fn remembered(global: &Global, id: &str, failed: &str) -> (Vec<String>, Vec<past::Happened>) {
+    let read = async {
+        let leader = Leader::find(&masters(global)?).await?;
+        let cluster = Cluster::read(&leader).await?;
+        Ok::<_, Failure>((leader, cluster))
+    };
+    let Ok((leader, cluster)) = read.await else {
+        return (Vec::new(), Vec::new());
+    };
+    let stderr = match failed {
+        "" => Vec::new(),
+        failed => past::last_words(&leader, &cluster, failed, STDERR_SHOWN).await,
+    };
+    (
+        stderr,
+        past::timeline(&cluster, &why::task_prefix(id), EVENTS_SHOWN),
+    )
+}
+
+async fn versions(global: &Global, id: &str) -> Result<u8, Failure> {
+    let id = id_of(id)?;
+    let apps = Apps::find(global).await?;
+    let versions = apps.versions(&id).await?;
+    let text = match global.format() {
+        Format::Json => format!("{}\n", Value::from(versions)),
+        Format::Jsonl => versions
+            .into_iter()
+            .map(|v| format!("{}\n", Value::from(v)))
+            .collect(),
+        _ => versions.into_iter().map(|v| format!("{v}\n")).collect(),
+    };
+    Ok(output::print(&text).err().unwrap_or(0))
+}
+
+async fn diff_versions(
+    global: &Global,
+    id: &str,
+    from: Option<&str>,
+    to: Option<&str>,
+    exit_code: bool,
+) -> Result<u8, Failure> {
+    let id = id_of(id)?;
+    let apps = Apps::find(global).await?;
+    let from = apps.named_version(&id, from.unwrap_or("-1")).await?;
+    let old = apps.version(&id, &from).await?;
+    let (to, new) = match to {
+        Some(to) => {
+            let to = apps.named_version(&id, to).await?;
+            let new = apps.version(&id, &to).await?;
+            (to, new)
+        }
+        None => {
+            let app = apps.app(&id).await?.value;
+            (string(&app, &["version"]).to_owned(), app)
+        }
+    };
+    let plain = |app: Value| crate::definition::submittable(crate::definition::Kind::App, app);
+    let mut fields = Vec::new();
+    diff::compare("", &plain(old), &plain(new), &mut fields);
+    let text = match global.format() {
+        Format::Json | Format::Jsonl => {
+            let all: Vec<Value> = fields
+                .iter()
+                .map(|f| serde_json::json!({"field": f.path, "from": f.from, "to": f.to}))
+                .collect();
+            let object = serde_json::json!({
+                "kind": "diff", "schema": 1, "id": id.as_str(), "from": from, "to": to, "fields": all,
+            });
+            format!("{object}\n")
+        }
+        Format::Name => fields.iter().map(|f| format!("{}\n", f.path)).collect(),
+        _ => {
+            let width = fields.iter().map(|f| f.path.chars().count()).max().unwrap_or(0);
+            let lines = fields
+                .iter()
+                .map(|f| format!("    {:width$}  {}\n", f.path, diff::change_text(f)));
+            format!("{id}     {from} → {to}\n{}", lines.collect::<String>())
+        }
+    };
+    let printed = output::print(&text).err();
+    Ok(printed.unwrap_or(if exit_code && !fields.is_empty() {
+        exit::DIFFERS
+    } else {
+        0
+    }))
+}

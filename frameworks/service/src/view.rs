@@ -6,6 +6,7 @@ mod pages;
 
 pub use pages::Pages;
 
+use crate::definition;
 use meseta_service_core::app::{AppId, AppSpec, Version};
 use meseta_service_core::instance::{Instance, InstanceId};
 use meseta_service_core::io::{Deployment, Failure};
@@ -31,6 +32,8 @@ pub struct View {
 pub struct AppView {
     /// The definition that counts.
     pub spec: Arc<AppSpec>,
+    /// The same, read.
+    pub definition: Arc<definition::App>,
     /// All that are kept, the one that counts among them.
     pub versions: BTreeMap<Version, Arc<AppSpec>>,
     /// Its instances, by id; those that wait for an offer too.

@@ -109,6 +109,8 @@ pub struct Engine {
     offers: BTreeMap<Arc<str>, Offer>,
     connected: bool,
     wanted: Option<bool>,
+    /// Launchable apps for which offers were asked, with the configuration they were asked for.
+    asked: BTreeMap<AppId, Version>,
     txn: Txn,
     in_flight: Option<CommitId>,
     next_commit: u64,
@@ -153,6 +155,7 @@ impl Engine {
             offers: BTreeMap::new(),
             connected: false,
             wanted: None,
+            asked: BTreeMap::new(),
             txn: Txn::default(),
             in_flight: None,
             next_commit: 0,
@@ -267,6 +270,11 @@ impl Engine {
         self.locks.get(id)
     }
 
+    /// The definition that instances of an app are launched with now.
+    pub fn launches(&self, id: &AppId) -> Option<Arc<AppSpec>> {
+        self.target(id).map(|(spec, _)| spec)
+    }
+
     /// Apps with instances that wait for an offer: how many, until when they are delayed, and what offers lacked.
     pub fn queue(&self, now: Wall) -> impl Iterator<Item = (&AppId, usize, Option<Wall>, Option<&Tried>)> {
         self.waiting.iter().filter_map(move |(id, waiting)| {
@@ -284,6 +292,7 @@ impl Engine {
             Input::Disconnected => {
                 self.connected = false;
                 self.wanted = None;
+                self.asked.clear();
                 self.offers.clear();
             }
             Input::Offers(offers) => {

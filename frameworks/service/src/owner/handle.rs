@@ -1,5 +1,7 @@
 //! What handlers hold of the owner: calls, looks and events.
 
+use crate::clock::WallClock;
+use crate::metrics::Counters;
 use crate::view::{AppView, QueueEntry, View};
 use meseta_service_core::app::AppId;
 use meseta_service_core::io::{Answer, Call, Event, Refusal};
@@ -82,6 +84,8 @@ pub enum What {
 pub struct Info {
     /// The framework's id, chosen at its first start.
     pub framework_id: String,
+    /// Its name.
+    pub framework_name: String,
     /// `host:port` where it is reached: the leader's, as long as there is one only.
     pub leader: String,
     /// When this process began to serve.
@@ -91,11 +95,21 @@ pub struct Info {
 }
 
 /// The way to the owner. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) events: broadcast::Sender<Arc<Told>>,
     pub(crate) info: Arc<Info>,
+    pub(crate) wall: WallClock,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Handle {
@@ -146,6 +160,16 @@ impl Handle {
     /// What does not change.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// The time of day.
+    pub fn now(&self) -> Wall {
+        (self.wall)()
+    }
+
+    /// What was counted since the start of this process.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, CallError> {

@@ -32,8 +32,10 @@ fn spec(version: i64, config: i64, instances: u32) -> Arc<AppSpec> {
 
 #[test]
 fn the_last_scaling_is_told_by_the_versions() {
+    let body = serde_json::json!({"id": "/a", "cmd": "sleep 1"});
     let app = |specs: &[Arc<AppSpec>]| AppView {
         spec: specs.last().cloned().unwrap(),
+        definition: Arc::new(definition::create(&body, &definition::Rules::default()).unwrap()),
         versions: specs
             .iter()
             .map(|spec| (spec.version, Arc::clone(spec)))

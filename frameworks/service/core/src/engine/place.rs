@@ -1,11 +1,12 @@
 //! Scheduled instances meet offers, and offers that nobody needs go back.
 
 use super::Engine;
-use crate::app::{AppId, AppSpec};
+use crate::app::{AppId, AppSpec, Version};
 use crate::instance::{Condition, Instance, InstanceId, Place, Since};
 use crate::io::{Effect, Launch};
 use crate::matcher::{self, Offer, Taken};
 use meseta_types::Wall;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Engine {
@@ -120,14 +121,25 @@ impl Engine {
         })
     }
 
-    /// Offers that were looked at and not used go back; whether more are wanted is told when it changes.
+    /// Offers that were looked at and not used go back; whether offers are wanted is told when that changes, and again for
+    /// each app that becomes launchable: what was declined before may be just what it needs.
     pub(super) fn offers_out(&mut self, now: Wall) {
-        let needed = !self.launchable(now).is_empty();
         let refuse = self.config.decline_for;
         for (offer, _) in std::mem::take(&mut self.offers) {
             self.txn.released.push(Effect::Decline { offer, refuse });
         }
-        if self.connected && self.wanted != Some(needed) {
+        if !self.connected {
+            return;
+        }
+        let launchable = self.launchable(now).into_iter();
+        let launchable: BTreeMap<AppId, Version> =
+            launchable.map(|(id, spec)| (id, spec.config_version)).collect();
+        let needed = !launchable.is_empty();
+        let is_new = launchable
+            .iter()
+            .any(|(id, version)| self.asked.get(id) != Some(version));
+        self.asked = launchable;
+        if is_new || self.wanted != Some(needed) {
             self.wanted = Some(needed);
             self.txn.released.push(Effect::Want(needed));
         }

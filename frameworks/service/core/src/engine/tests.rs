@@ -19,6 +19,7 @@ struct Env {
     reconciled: Vec<String>,
     answers: Vec<Result<Answer, Refusal>>,
     declined: usize,
+    revives: usize,
     wanted: bool,
     store_refuses: bool,
     acks: usize,
@@ -42,6 +43,7 @@ impl Env {
             reconciled: Vec::new(),
             answers: Vec::new(),
             declined: 0,
+            revives: 0,
             wanted: false,
             store_refuses: false,
             acks: 0,
@@ -77,7 +79,10 @@ impl Env {
                         }
                     }
                     Effect::Decline { .. } => self.declined += 1,
-                    Effect::Want(wanted) => self.wanted = wanted,
+                    Effect::Want(wanted) => {
+                        self.wanted = wanted;
+                        self.revives += usize::from(wanted);
+                    }
                     Effect::Kill { task, .. } => self.killed.push(task),
                     Effect::Reconcile(tasks) => self.reconciled.extend(tasks.into_iter().map(|(id, _)| id)),
                     Effect::Acknowledge(_) => self.acks += 1,
@@ -700,6 +705,39 @@ fn an_app_too_big_for_every_offer_waits_and_the_queue_says_why() {
     assert_eq!(((*app).clone(), *count, *delayed), (id("/big"), 1, None));
     assert_eq!(tried.unwrap().rejects[&Reject::InsufficientCpus], 1);
     assert_eq!(tried.unwrap().last_offers.len(), 1);
+}
+
+#[test]
+fn offers_are_asked_for_again_when_another_app_needs_them() {
+    let mut env = Env::new();
+    let demand = Demand {
+        cpus: 4.0,
+        mem: 1.0,
+        disk: 0.0,
+        gpus: 0.0,
+    };
+    env.put(AppSpec {
+        demand,
+        ..app("/big", 1)
+    })
+    .unwrap();
+    assert_eq!(env.revives, 1);
+    env.offer_of(2.0);
+    assert_eq!(
+        (env.declined, env.revives),
+        (1, 1),
+        "what is declined is not asked for again"
+    );
+    env.put(app("/small", 1)).unwrap();
+    assert_eq!(env.revives, 2, "it may need what was declined");
+    env.offer_of(2.0);
+    assert_eq!((env.launched.len(), env.revives), (1, 2));
+    let task = env.launched[0].task_id();
+    env.task(&task, TaskKind::Running, None);
+    env.task(&task, TaskKind::Ended, None);
+    assert_eq!(env.revives, 2, "nothing is asked for while it is delayed");
+    env.advance(1);
+    assert_eq!(env.revives, 3);
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! Starting and stopping: the store first, then the framework's id, then the subscription, then everybody else.
+
+use crate::clock::WallClock;
+use crate::config::Config;
+use crate::metrics::Counters;
+use crate::owner::{ASKS_MAX, Doors, EVENTS_MAX, Ended, Handle, Info, Model, Owner};
+use crate::probe::Probers;
+use crate::recover::{self, Found, RecoverError};
+use meseta_sdk::{Client, Framework, IdentityStore, Stop};
+use meseta_service_core::engine::Engine;
+use meseta_store::Store;
+use meseta_types::FrameworkId;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// The framework's doors to the world.
+pub struct Env {
+    /// Where it is reached.
+    pub listener: TcpListener,
+    /// Where apps, instances and deployments are kept.
+    pub store: Arc<dyn Store>,
+    /// The wall clock.
+    pub wall: WallClock,
+    /// Grows the ids of instances and deployments: another one at each start.
+    pub seed: u64,
+}
+
+/// Why it could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] RecoverError),
+    /// The masters' addresses.
+    #[error("flag '--master': {0}")]
+    Masters(#[from] meseta_sdk::ConfigError),
+    /// The framework's id in the store.
+    #[error("the store holds the framework id '{0}', which is none")]
+    Id(String),
+    /// The client.
+    #[error(transparent)]
+    Client(#[from] meseta_sdk::StartError),
+    /// The listener.
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] std::io::Error),
+    /// Our defect.
+    #[error("reading the store broke off: {0}")]
+    Broken(String),
+}
+
+impl StartError {
+    /// The code the process ends with: 2 for what somebody must change first, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StartError::Store(RecoverError::Read(_) | RecoverError::NotStored(_)) => 1,
+            StartError::Listener(_) | StartError::Broken(_) => 1,
+            StartError::Store(_) | StartError::Masters(_) | StartError::Id(_) | StartError::Client(_) => 2,
+        }
+    }
+}
+
+/// A framework at work.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    stop: watch::Sender<bool>,
+    subscribed: watch::Receiver<bool>,
+    owner: JoinHandle<Ended>,
+    served: JoinHandle<()>,
+    client: Client,
+}
+
+/// Asks a framework to end.
+#[derive(Clone, Debug)]
+pub struct Drain(watch::Sender<bool>);
+
+impl Drain {
+    /// No new connections, open requests finish. Tasks run on.
+    pub fn drain(&self) {
+        let _ended_already = self.0.send(true);
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The way to its engine.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Resolves when it is subscribed with a master; `false` if it ended before. It serves before that.
+    pub async fn ready(&self) -> bool {
+        self.subscribed.clone().wait_for(|is| *is).await.is_ok()
+    }
+
+    /// Asks it to end, see [`Drain::drain`].
+    pub fn drain(&self) {
+        self.drain_handle().drain();
+    }
+
+    /// To ask from elsewhere, while [`Running::join`] waits.
+    pub fn drain_handle(&self) -> Drain {
+        Drain(self.stop.clone())
+    }
+
+    /// Waits for its end. May be dropped and called again; after the end it must not be called again.
+    pub async fn join(&mut self) -> Ended {
+        let ended = match (&mut self.owner).await {
+            Ok(ended) => ended,
+            Err(broken) => Ended::Broken(broken.to_string()),
+        };
+        // Its tasks live on until the failover timeout, or until it is back.
+        let exit = self.client.stop(Stop::Failover).await;
+        tracing::debug!(%exit, "the client ended");
+        if let Err(broken) = (&mut self.served).await {
+            tracing::error!("the task of the listener broke: {broken}");
+        }
+        ended
+    }
+}
+
+/// Starts the framework. When this returns, everything that was stored is being served.
+///
+/// # Errors
+/// What it cannot start without.
+pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
+    let address = env.listener.local_addr()?;
+    let store = Arc::clone(&env.store);
+    let fresh_id = || format!("marathon-{}", uuid::Uuid::new_v4());
+    let found = tokio::task::spawn_blocking(move || recover::recover(&*store, fresh_id)).await;
+    let found = found.map_err(|broken| StartError::Broken(broken.to_string()))??;
+    tracing::info!(
+        framework_id = found.framework_id,
+        apps = found.recovered.heads.len(),
+        instances = found.recovered.instances.len(),
+        deployments = found.recovered.deployments.len(),
+        "recovered"
+    );
+    let id = FrameworkId::new(&found.framework_id).map_err(|_| StartError::Id(found.framework_id.clone()))?;
+    let host = config
+        .hostname
+        .clone()
+        .unwrap_or_else(|| address.ip().to_string());
+    let leader = format!("{host}:{}", address.port());
+    let sdk = meseta_sdk::Config::new(framework(&config, &host, &leader), &config.masters)?
+        .identity(IdentityStore::Known(id))
+        // Offers are asked for when there is something to launch.
+        .suppressed([&config.rules.role]);
+    let (client, events) = Client::start(sdk).await?;
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let (told, _) = broadcast::channel(EVENTS_MAX);
+    let (stop, stopping) = watch::channel(false);
+    let (subscribing, subscribed) = watch::channel(false);
+    let (probers, verdicts) = Probers::new(config.probes_at_once);
+    let counters = Arc::new(Counters::default());
+    let handle = Handle {
+        asks,
+        events: told.clone(),
+        wall: Arc::clone(&env.wall),
+        counters: Arc::clone(&counters),
+        info: Arc::new(Info {
+            framework_id: found.framework_id.clone(),
+            framework_name: config.framework_name.clone(),
+            leader,
+            started: (env.wall)(),
+            flags: config.flags.clone(),
+        }),
+    };
+    let doors = Doors {
+        store: env.store,
+        client: client.clone(),
+        events,
+        asks: asked,
+        told,
+        wall: env.wall,
+        counters,
+        role: config.rules.role.clone(),
+        reconcile_every: config.reconcile_every,
+        probers,
+        verdicts,
+        subscribed: subscribing,
+    };
+    let Found {
+        recovered,
+        definitions,
+        ..
+    } = found;
+    let model = Model::new(&recovered, &definitions);
+    let engine = Engine::new(config.engine.clone(), env.seed, recovered);
+    let owner = Owner::new(engine, model, doors);
+    // However the engine ends, the listener ends with it.
+    let end_of_all = EndOfAll(stop.clone());
+    let until = stopping.clone();
+    let owner = tokio::spawn(async move {
+        let _end_of_all = end_of_all;
+        owner.run(until).await
+    });
+    let served = tokio::spawn(serve(
+        env.listener,
+        config,
+        handle.clone(),
+        stop.clone(),
+        stopping,
+    ));
+    Ok(Running {
+        address,
+        handle,
+        stop,
+        subscribed,
+        owner,
+        served,
+        client,
+    })
+}
+
+/// Stops everything when dropped, also by a panic.
+struct EndOfAll(watch::Sender<bool>);
+
+impl Drop for EndOfAll {
+    fn drop(&mut self) {
+        let _nobody_left = self.0.send(true);
+    }
+}
+
+fn framework(config: &Config, host: &str, leader: &str) -> Framework {
+    let page = config
+        .webui_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{leader}"));
+    let mut framework = Framework::failover(&config.framework_name, config.failover_timeout)
+        .roles([&config.rules.role])
+        .hostname(host)
+        .webui_url(page);
+    if let Some(user) = &config.user {
+        framework = framework.user(user);
+    }
+    if let Some(principal) = &config.principal {
+        framework = framework.principal(principal);
+    }
+    framework
+}
+
+/// Serves until the end.
+async fn serve(
+    listener: TcpListener,
+    _config: Config,
+    _handle: Handle,
+    _stop: watch::Sender<bool>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let _listener = listener;
+    let _stopped_or_gone = stopping.wait_for(|stop| *stop).await;
+}

@@ -1,6 +1,6 @@
 //! Carries out what the engine says.
 
-use super::{Owner, RECONCILE_MAX, What};
+use super::{Called, Owner, RECONCILE_MAX, What};
 use crate::launch;
 use crate::offer::Left;
 use crate::record;
@@ -98,21 +98,25 @@ impl Owner {
         self.doors.counters.launch(tasks.len());
         let client = self.doors.client.clone();
         self.calling.spawn(async move {
-            let not_launched =
-                |ids: Vec<String>| ids.iter().map(|id| status::not_launched(id, &agent)).collect();
             match client.launch(vec![offer], tasks, Duration::ZERO).await {
-                // Unknown: the next subscription asks the master about them.
-                Ok(_) | Err(CallError::Unknown(_)) => Vec::new(),
+                Ok(_) => Called::Done,
+                Err(CallError::Unknown(why)) => {
+                    tracing::warn!(%why, tasks = ids.len(), "nobody can say whether they were launched");
+                    Called::AskAbout(ids.into_iter().map(|id| (id, Arc::clone(&agent))).collect())
+                }
+                // Told as a failure, so that it is not tried again without end and without a pause.
                 Err(error @ CallError::Refused { .. }) => {
                     tracing::warn!(%error, tasks = ids.len(), "a launch was refused");
                     let why = error.to_string();
-                    ids.iter()
-                        .map(|id| status::impossible(id, &agent, &why))
-                        .collect()
+                    Called::Tell(
+                        ids.iter()
+                            .map(|id| status::impossible(id, &agent, &why))
+                            .collect(),
+                    )
                 }
                 Err(error) => {
                     tracing::info!(%error, tasks = ids.len(), "not launched");
-                    not_launched(ids)
+                    Called::Tell(ids.iter().map(|id| status::not_launched(id, &agent)).collect())
                 }
             }
         });
@@ -140,7 +144,7 @@ impl Owner {
             if let Err(error) = client.kill(&task, Some(&agent), None).await {
                 tracing::info!(%task, %error, "a kill was not sent");
             }
-            Vec::new()
+            Called::Done
         });
     }
 
@@ -155,7 +159,7 @@ impl Owner {
                 if let Err(error) = client.reconcile(part).await {
                     tracing::info!(%error, "not reconciled");
                 }
-                Vec::new()
+                Called::Done
             });
         }
     }

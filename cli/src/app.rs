@@ -14,9 +14,12 @@ pub(crate) mod events;
 mod jobs;
 pub(crate) mod list;
 mod past;
+mod replace;
 mod room;
+mod scale;
 mod show;
 mod sse;
+mod update;
 pub(crate) mod wait;
 pub(crate) mod why;
 
@@ -47,28 +50,28 @@ pub(crate) async fn run(global: &Global, args: AppArgs) -> Result<u8, Failure> {
             list_apps(global, group.as_deref(), &filter).await
         }
         Some(AppVerb::Show { id, version }) => show_app(global, &id, version.as_deref()).await,
-        Some(AppVerb::Create(args)) => change::create(global, &args).await,
-        Some(AppVerb::Update(args)) => change::update(global, &args).await,
-        Some(AppVerb::Scale { id, count, changing }) => change::scale(global, &id, &count, changing).await,
+        Some(AppVerb::Create(args)) => update::create(global, &args).await,
+        Some(AppVerb::Update(args)) => update::update(global, &args).await,
+        Some(AppVerb::Scale { id, count, changing }) => scale::scale(global, &id, &count, changing).await,
         Some(AppVerb::Restart { ids, changing }) => {
             change::each(&ids, "restarted", async |id: &String| {
-                change::restart(global, id, changing).await
+                replace::restart(global, id, changing).await
             })
             .await
         }
         Some(AppVerb::Suspend { ids, changing }) => {
             change::each(&ids, "suspended", async |id: &String| {
-                change::suspend(global, id, changing).await
+                scale::suspend(global, id, changing).await
             })
             .await
         }
-        Some(AppVerb::Resume { id, count, changing }) => change::resume(global, &id, count, changing).await,
+        Some(AppVerb::Resume { id, count, changing }) => scale::resume(global, &id, count, changing).await,
         Some(AppVerb::Rollback {
             id,
             version,
             changing,
-        }) => change::rollback(global, &id, version.as_deref(), changing).await,
-        Some(AppVerb::Delete { ids, changing }) => change::delete(global, &ids, changing).await,
+        }) => replace::rollback(global, &id, version.as_deref(), changing).await,
+        Some(AppVerb::Delete { ids, changing }) => replace::delete(global, &ids, changing).await,
         Some(AppVerb::Versions { id }) => versions(global, &id).await,
         Some(AppVerb::Diff {
             id,

@@ -4,10 +4,12 @@
 //! log, runtime, signals, exit codes. A role that `meseta up` started dies with it, as its `MESETA_PARENT_PID` asks.
 
 mod agent;
+mod cron;
 mod log;
 mod master;
 
 pub(crate) use agent::agent;
+pub(crate) use cron::cron;
 pub(crate) use master::master;
 
 use crate::failure::{Failure, exit};

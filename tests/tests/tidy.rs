@@ -51,6 +51,16 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meseta-service-core",
         ],
     ),
+    (
+        "meseta-cron",
+        &[
+            "meseta-types",
+            "meseta-http",
+            "meseta-store",
+            "meseta-sdk",
+            "meseta-cron-core",
+        ],
+    ),
     ("meseta-examples", &["meseta-sdk"]),
     (
         "meseta",
@@ -62,6 +72,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "meseta-master",
             "meseta-agent",
             "meseta-containerizer",
+            "meseta-cron",
             "meseta-sdk",
             "meseta-service",
             "meseta-service-core",

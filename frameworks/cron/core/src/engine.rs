@@ -58,6 +58,14 @@ const HOLD: SignedDuration = SignedDuration::from_secs(5);
 /// Offers are asked for again this long before the next slot, so that it need not wait for one.
 const AHEAD: SignedDuration = SignedDuration::from_secs(2);
 
+/// Changes that one commit takes before it is written; what is left over goes into the next. A single input may add
+/// as much again (a job with very many children), and the store takes 10,000.
+const COMMIT_CHANGES_MAX: usize = 2_000;
+
+/// A launch this young is not asked about on the same stream: it may still be on its way. After so long its offer is
+/// rescinded (masters do so after a minute unless told otherwise), so that a late one launches nothing.
+const LAUNCH_SETTLED: SignedDuration = SignedDuration::from_secs(75);
+
 /// A held offer and since when.
 #[derive(Clone, Debug)]
 struct Held {
@@ -86,6 +94,8 @@ pub struct Engine {
     offers: BTreeMap<Arc<str>, Held>,
     connected: bool,
     wanted: Option<bool>,
+    /// Runs the master was asked about, and not launched since: only of these does "unknown" mean anything.
+    asked: BTreeSet<RunId>,
     generation: u64,
     txn: Txn,
     /// After a restart: children whose parents had succeeded have no run yet.
@@ -117,6 +127,7 @@ impl Engine {
             offers: BTreeMap::new(),
             connected: false,
             wanted: None,
+            asked: BTreeSet::new(),
             generation: 0,
             txn: Txn::default(),
             look_at_parents: false,
@@ -130,7 +141,12 @@ impl Engine {
     /// next step.
     pub fn recover(config: Config, jobs: Vec<Job>, runs: Vec<Run>) -> Engine {
         let mut engine = Engine::new(config);
-        engine.generation = jobs.iter().map(|job| job.generation).max().unwrap_or(0);
+        let lives = jobs.iter().map(|job| job.generation);
+        // A run of a deleted job may be of a later life than any job that is left.
+        engine.generation = lives
+            .chain(runs.iter().map(|run| run.generation))
+            .max()
+            .unwrap_or(0);
         for job in jobs {
             let name = job.spec.name.clone();
             engine.graph.set(&name, job.parents());
@@ -171,15 +187,10 @@ impl Engine {
         if self.in_flight.is_some() {
             return None;
         }
-        let slot = self
-            .slots
-            .first()
-            .map(|(at, _)| at.checked_sub(AHEAD).unwrap_or(*at));
         let due = self.slots.first().map(|(at, _)| *at);
-        let slot = if self.wanted == Some(true) || !self.connected {
-            due
-        } else {
-            slot
+        let slot = match self.wanted == Some(true) || !self.connected {
+            true => due,
+            false => due.map(|at| at.checked_sub(AHEAD).unwrap_or(at)),
         };
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let held = self
@@ -214,6 +225,11 @@ impl Engine {
         &self.graph
     }
 
+    /// Inputs that wait for the write under way. Whoever feeds the engine pauses when they are many.
+    pub fn backlog(&self) -> usize {
+        self.arrived.len()
+    }
+
     /// Whether a write is under way: what a reader sees now may not be durable yet.
     pub fn is_writing(&self) -> bool {
         self.in_flight.is_some()
@@ -224,6 +240,7 @@ impl Engine {
             Input::Tick | Input::Committed(..) => {}
             Input::Call(request, call) => self.call(now, request, call),
             Input::Connected => self.connect(),
+            Input::Reconcile => self.ask_again(now),
             Input::Disconnected => {
                 self.connected = false;
                 self.wanted = None;
@@ -250,6 +267,7 @@ impl Engine {
         self.open_slots(now);
         self.place(now);
         self.offers_out(now);
+        self.show();
         if self.txn.is_empty() {
             out.append(&mut self.txn.released);
             return;
@@ -267,10 +285,30 @@ impl Engine {
             Outcome::Done => out.extend(txn.released),
             Outcome::Refused(why) => self.take_back(txn, &why, out),
         }
-        for input in std::mem::take(&mut self.arrived) {
+        while let Some(input) = self.arrived.pop_front() {
             self.apply(now, input);
+            if self.is_full() {
+                break;
+            }
         }
         self.settle(now, out);
+        self.catch_up(now, out);
+    }
+
+    /// Inputs that did not fit into a commit before, as long as no other one is under way.
+    fn catch_up(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        while self.in_flight.is_none() {
+            let Some(input) = self.arrived.pop_front() else {
+                return;
+            };
+            self.apply(now, input);
+            self.settle(now, out);
+        }
+    }
+
+    /// Whether the next commit has enough in it.
+    fn is_full(&self) -> bool {
+        self.txn.len() >= COMMIT_CHANGES_MAX
     }
 
     fn answer(&mut self, request: RequestId, answer: Result<crate::io::Answer, Refusal>) {

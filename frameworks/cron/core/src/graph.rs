@@ -83,6 +83,11 @@ impl Graph {
         self.children.get(name).into_iter().flatten()
     }
 
+    /// How many children a job has.
+    pub fn child_count(&self, name: &JobName) -> usize {
+        self.children.get(name).map_or(0, BTreeSet::len)
+    }
+
     /// The parents of a job, as sent.
     pub fn parents(&self, name: &JobName) -> &[JobName] {
         self.parents.get(name).map_or(&[], Vec::as_slice)

@@ -29,6 +29,8 @@ pub enum Input {
     Connected,
     /// The stream is gone: all offers with it.
     Disconnected,
+    /// Time to ask about all tasks, though the stream is the same.
+    Reconcile,
     /// Resources.
     Offers(Vec<Offer>),
     /// An offer was taken back.
@@ -60,8 +62,17 @@ pub enum Call {
     },
     /// Count a success, as if a run had ended well.
     MarkSuccess(JobName),
+    /// Disable a job, or enable it, and change nothing else of it.
+    Disable {
+        /// Which.
+        name: JobName,
+        /// Whether it is disabled from now on.
+        disabled: bool,
+    },
     /// End all runs of a job.
     Kill(JobName),
+    /// Take back every run of every job that has no task yet.
+    Purge,
     /// The end of an asynchronous run.
     Callback {
         /// Which.
@@ -193,6 +204,16 @@ pub enum Effect {
     Acknowledge(AckToken),
     /// Tell the owners.
     Notify(Notice),
+    /// What readers may see of a run of which nothing is written, since a restart would derive it or only the reason
+    /// for its waiting changed. To be applied after the changes of the commit it came with.
+    Show {
+        /// Which.
+        run: RunId,
+        /// Of which job.
+        job: JobName,
+        /// As it now is; `None`: it is no more.
+        is: Option<Run>,
+    },
 }
 
 /// A change of what is stored.
@@ -237,6 +258,8 @@ pub enum Answer {
     Done,
     /// Whether anything was changed.
     Marked(bool),
+    /// A run waits now.
+    Started(RunId),
 }
 
 /// What a caller is told when it did not.
@@ -254,6 +277,14 @@ pub enum Refusal {
     /// A disabled job cannot be started.
     #[error("the job '{0}' is disabled")]
     Disabled(JobName),
+    /// Too many children.
+    #[error("parents: the job '{name}' has {most} dependent jobs already, more are not allowed")]
+    TooManyChildren {
+        /// The parent.
+        name: JobName,
+        /// How many may be.
+        most: usize,
+    },
     /// Too many wait already.
     #[error("{0} runs of the job started by hand are waiting already")]
     TooManyWaiting(usize),

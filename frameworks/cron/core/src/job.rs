@@ -21,8 +21,10 @@ pub enum Dialect {
     V2,
 }
 
-/// Longest name, in bytes: it becomes part of a task id.
-pub const NAME_BYTES_MAX: usize = 200;
+/// Longest name, in bytes: it becomes a part of store keys, paths and (shortened beyond [`NAME_IN_ID_MAX`]) task ids.
+///
+/// [`NAME_IN_ID_MAX`]: crate::run::NAME_IN_ID_MAX
+pub const NAME_BYTES_MAX: usize = 255;
 
 /// Why a text is no job name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +46,8 @@ impl JobName {
             Dialect::V2 => b"_.- #",
         };
         let allowed = match dialect {
-            Dialect::V3 => "1 to 200 of A-Z, a-z, 0-9, '_', '.' and '-', but not '.' or '..'",
-            Dialect::V2 => "1 to 200 of A-Z, a-z, 0-9, '_', '.', '-', '#' and blank, but not '.' or '..'",
+            Dialect::V3 => "1 to 255 of A-Z, a-z, 0-9, '_', '.' and '-', but not '.' or '..'",
+            Dialect::V2 => "1 to 255 of A-Z, a-z, 0-9, '_', '.', '-', '#' and blank, but not '.' or '..'",
         };
         let fits = !text.is_empty()
             && text.len() <= NAME_BYTES_MAX
@@ -91,7 +93,7 @@ impl fmt::Debug for JobName {
 pub enum Trigger {
     /// Its schedule. `text` is what was sent: sending it again changes nothing.
     Schedule {
-        /// As sent, zone included, to tell a changed schedule from a repeated one.
+        /// As sent, with the name of the zone on a second line, to tell a changed schedule from a repeated one.
         text: Arc<str>,
         /// Parsed.
         schedule: Schedule,
@@ -249,6 +251,6 @@ mod tests {
             assert_eq!(JobName::new(text, Dialect::V3).is_ok(), v3, "{text:?}");
             assert_eq!(JobName::new(text, Dialect::V2).is_ok(), v2, "{text:?}");
         }
-        assert!(JobName::new(&"x".repeat(201), Dialect::V3).is_err());
+        assert!(JobName::new(&"x".repeat(256), Dialect::V3).is_err());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | state | durable | what ends it |
 //! |---|---|---|
-//! | waiting | only if nothing else tells that it is due (started by hand) | an offer, its epsilon, a kill, a newer slot |
+//! | waiting | only if nothing else tells that it is due (started by hand, another attempt, a launch that came to nothing) | an offer, its epsilon, a kill, a newer slot |
 //! | retrying | yes | its time, a newer slot, a kill, an edit |
 //! | launched | yes, before the launch leaves | the first word about the task |
 //! | running | yes | the task's end, or the callback of an asynchronous job |
@@ -19,6 +19,13 @@ pub struct RunId(Arc<str>);
 /// Longest part of the arguments that goes into the id; the rest would make it too long for a task id.
 const ARGUMENT_BYTES_MAX: usize = 20;
 
+/// Longest part of a job's name in an id: task ids end at 255 bytes, and `ct:`, a time, an attempt, three colons and
+/// arguments take up to 55 of them. A longer name is cut, and a number made of all of it keeps ids apart.
+pub const NAME_IN_ID_MAX: usize = 200;
+
+/// Hex digits of that number, and the sign before it.
+const NAME_TAIL: usize = 17;
+
 impl RunId {
     /// The id of an attempt. Of the arguments only what is allowed in a task id is kept, and not much of it.
     pub fn new(due: Timestamp, attempt: u32, job: &JobName, arguments: &str) -> RunId {
@@ -27,7 +34,14 @@ impl RunId {
             .filter(|c| c.is_ascii_alphanumeric() || " _.-=,".contains(*c))
             .take(ARGUMENT_BYTES_MAX)
             .collect();
-        RunId(format!("ct:{}:{attempt}:{job}:{arguments}", due.as_millisecond()).into())
+        let name = job.as_str();
+        let name = if name.len() > NAME_IN_ID_MAX {
+            let cut = name.get(..NAME_IN_ID_MAX - NAME_TAIL).unwrap_or_default();
+            format!("{cut}~{:016x}", fingerprint(name))
+        } else {
+            name.to_owned()
+        };
+        RunId(format!("ct:{}:{attempt}:{name}:{arguments}", due.as_millisecond()).into())
     }
 
     /// An id as somebody else wrote it.
@@ -39,6 +53,14 @@ impl RunId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// FNV-1a: the same in every release, since ids outlive processes.
+fn fingerprint(text: &str) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325u64;
+    text.bytes().fold(start, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 impl fmt::Display for RunId {
@@ -139,6 +161,9 @@ pub struct Run {
     pub arguments: Option<Arc<str>>,
     /// Where it is.
     pub state: State,
+    /// It was placed before: its slot is settled, the successes of its parents are used up, and only its own record
+    /// tells that it is due.
+    pub placed: bool,
     /// Somebody asked for its end.
     pub kill_wanted: bool,
 }
@@ -160,15 +185,30 @@ impl Run {
     /// Whether a restart would not know it from anything else.
     pub fn is_durable(&self) -> bool {
         match &self.state {
-            State::Waiting { .. } => self.cause == Cause::Manual,
+            State::Waiting { .. } => self.cause == Cause::Manual || self.placed,
             State::Retrying { .. } | State::Launched { .. } | State::Running { .. } => true,
         }
     }
 
-    /// The latest moment it may start, given its job's epsilon. Runs asked for by hand have none.
+    /// Whether both wait, and differ in nothing but the reason: no restart would tell them apart.
+    pub fn waits_like(&self, other: &Run) -> bool {
+        let both_wait = matches!(
+            (&self.state, &other.state),
+            (State::Waiting { .. }, State::Waiting { .. })
+        );
+        both_wait
+            && self.id == other.id
+            && self.generation == other.generation
+            && self.placed == other.placed
+            && self.kill_wanted == other.kill_wanted
+    }
+
+    /// The latest moment it may start, given its job's epsilon: only the first attempt of a slot has one.
     pub fn latest_start(&self, epsilon: Option<SignedDuration>) -> Option<Timestamp> {
         match (self.cause, epsilon) {
-            (Cause::Slot, Some(epsilon)) => Some(self.due.checked_add(epsilon).unwrap_or(Timestamp::MAX)),
+            (Cause::Slot, Some(epsilon)) if self.attempt == 0 => {
+                Some(self.due.checked_add(epsilon).unwrap_or(Timestamp::MAX))
+            }
             (Cause::Slot | Cause::Parents | Cause::Manual, _) => None,
         }
     }
@@ -227,7 +267,12 @@ mod tests {
         let due = Timestamp::from_millisecond(1_700_000_000_000).unwrap_or_default();
         let id = RunId::new(due, 2, &JobName::recorded("backup"), "a b;c/d");
         assert_eq!(id.as_str(), "ct:1700000000000:2:backup:a bcd");
-        let long = RunId::new(due, 2, &JobName::recorded(&"x".repeat(200)), &"y".repeat(10_000));
-        assert!(long.as_str().len() <= 255);
+        let far = Timestamp::from_second(253_402_207_200).unwrap_or_default();
+        let long = |last| {
+            let name = JobName::recorded(&format!("{}{last}", "x".repeat(254)));
+            RunId::new(far, 100_000, &name, &"y".repeat(10_000))
+        };
+        assert!(long('a').as_str().len() <= 255, "{}", long('a'));
+        assert_ne!(long('a'), long('b'), "names that differ at their end only");
     }
 }

@@ -65,14 +65,16 @@ pub struct Interval {
 #[derive(Clone, Debug)]
 pub struct Cron {
     pattern: croner::Cron,
+    /// As written: clients compare it.
+    text: String,
     zone: TimeZone,
 }
 
 /// Before this a start is refused, as Chronos does on creation.
 const EARLIEST: i64 = 1;
 
-/// How far a cron expression is searched when slots are counted: more are "many".
-const CRON_COUNT_MAX: u64 = 100_000;
+/// How far a cron expression is searched when slots are counted: more are "many", and each costs a search.
+const CRON_COUNT_MAX: u64 = 10_000;
 
 impl Schedule {
     /// Parses `R[n]/start/period`. An empty start means `now`; `zone` replaces the offset of the start but keeps its
@@ -129,7 +131,57 @@ impl Schedule {
             text: text.to_owned(),
             why: e.to_string(),
         })?;
-        Ok(Schedule::Cron(Cron { pattern, zone }))
+        Ok(Schedule::Cron(Cron {
+            pattern,
+            text: text.to_owned(),
+            zone,
+        }))
+    }
+
+    /// Parses what people write in the field `schedule`: an interval, or (the ancestors had none) a cron expression or
+    /// one of its nicknames such as `@daily`.
+    ///
+    /// # Errors
+    /// [`ScheduleError`], with the text and what does not fit.
+    pub fn parse(text: &str, zone: Option<&str>, now: Timestamp) -> Result<Schedule, ScheduleError> {
+        let fields = text.split_whitespace().count();
+        let is_cron = text.trim_start().starts_with('@') || fields == 5 || fields == 6;
+        if is_cron {
+            Schedule::cron(text.trim(), zone)
+        } else {
+            Schedule::interval(text, zone, now)
+        }
+    }
+
+    /// The instant of the first slot of an interval, whatever its count. `None` for a cron expression, which has no
+    /// beginning.
+    pub fn anchor(&self) -> Option<Timestamp> {
+        match self {
+            Schedule::Interval(interval) => interval.at(0),
+            Schedule::Cron(_) => None,
+        }
+    }
+
+    /// How many slots are left after `t`; `None` for one without an end.
+    pub fn remaining(&self, t: Timestamp) -> Option<u64> {
+        match self {
+            Schedule::Interval(interval) => interval
+                .count
+                .map(|count| count.saturating_sub(interval.settled(t))),
+            Schedule::Cron(_) => None,
+        }
+    }
+
+    /// Whether `self` goes on where a slot of `before` is: same zone and period, and it begins at one of its slots. That
+    /// is what somebody sends who read a job and sends it back.
+    pub fn continues(&self, before: &Schedule) -> bool {
+        let (Schedule::Interval(new), Schedule::Interval(old)) = (self, before) else {
+            return false;
+        };
+        let Some(begins) = new.at(0) else { return false };
+        new.period_text == old.period_text
+            && new.zone == old.zone
+            && old.settled(begins).checked_sub(1).and_then(|k| old.at(k)) == Some(begins)
     }
 
     /// The first slot after `t`. `None` when there is none any more.
@@ -140,7 +192,7 @@ impl Schedule {
         }
     }
 
-    /// How many slots lie in `(from, to]`. Cron expressions are counted to a hundred thousand.
+    /// How many slots lie in `(from, to]`. Cron expressions are counted to ten thousand.
     pub fn between(&self, from: Timestamp, to: Timestamp) -> u64 {
         match self {
             Schedule::Interval(interval) => interval.settled(to).saturating_sub(interval.settled(from)),
@@ -178,7 +230,7 @@ impl Schedule {
     pub fn shown(&self, settled: Timestamp) -> String {
         match self {
             Schedule::Interval(interval) => interval.shown(interval.settled(settled)),
-            Schedule::Cron(cron) => cron.pattern.as_str().to_owned(),
+            Schedule::Cron(cron) => cron.text.clone(),
         }
     }
 }

@@ -4,12 +4,16 @@ use super::Engine;
 use crate::io::{Answer, Call, CountersWish, Effect, Notice, Refusal, RequestId};
 use crate::job::{Counters, Job, JobName, JobSpec, Trigger};
 use crate::run::{Cause, Run, RunId, RunResult, State};
+use crate::schedule::Schedule;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Runs of one job, started by hand, that may wait: more are a mistake, and each is a record.
 const MANUAL_WAITING_MAX: usize = 100;
+
+/// Jobs that may depend on one: its success is one commit that counts for all of them.
+const CHILDREN_MAX: usize = 2_000;
 
 impl Engine {
     pub(super) fn call(&mut self, now: Timestamp, request: RequestId, call: Call) {
@@ -18,7 +22,9 @@ impl Engine {
             Call::Delete(name) => self.delete(now, &name),
             Call::Start { name, arguments } => self.start(now, &name, arguments),
             Call::MarkSuccess(name) => Ok(self.mark_success(now, &name)),
+            Call::Disable { name, disabled } => self.set_disabled(now, &name, disabled),
             Call::Kill(name) => self.kill(now, &name),
+            Call::Purge => Ok(self.purge(now)),
             Call::Callback { run, success } => self.callback(now, &run, success),
         };
         self.answer(request, answer);
@@ -28,20 +34,30 @@ impl Engine {
         if let Trigger::Parents(parents) = &spec.trigger {
             self.graph
                 .check(&spec.name, parents, |name| self.jobs.contains_key(name))?;
+            let full = parents.iter().find(|parent| {
+                self.graph.child_count(parent) >= CHILDREN_MAX
+                    && !self.graph.parents(&spec.name).contains(parent)
+            });
+            if let Some(name) = full {
+                return Err(Refusal::TooManyChildren {
+                    name: name.clone(),
+                    most: CHILDREN_MAX,
+                });
+            }
         }
         let name = spec.name.clone();
         match self.jobs.get(&name).cloned() {
-            None => self.create(spec, wish),
+            None => self.create(now, spec, wish),
             Some(before) => self.replace(now, before, spec, wish),
         }
         self.after_put(now, &name);
         Ok(Answer::Done)
     }
 
-    fn create(&mut self, spec: Arc<JobSpec>, wish: CountersWish) {
+    fn create(&mut self, now: Timestamp, spec: Arc<JobSpec>, wish: CountersWish) {
         self.generation += 1;
         self.put_job(Job {
-            settled: before_first(&spec),
+            settled: before_first(now, &spec),
             spec,
             counters: wish.over(Counters::default()),
             parent_successes: BTreeMap::new(),
@@ -52,9 +68,14 @@ impl Engine {
     /// A schedule that was sent before keeps its position; a new one begins now, with one late run for what lies in
     /// its past.
     fn replace(&mut self, now: Timestamp, before: Job, spec: Arc<JobSpec>, wish: CountersWish) {
-        let same = match (&before.spec.trigger, &spec.trigger) {
-            (Trigger::Schedule { text: a, .. }, Trigger::Schedule { text: b, .. }) => a == b,
-            _ => false,
+        let same = says_the_same(&before, &spec.trigger);
+        let settled = match (before.schedule(), &spec.trigger) {
+            _ if same => before.settled,
+            // What somebody read some runs ago: those runs are not made again.
+            (Some(old), Trigger::Schedule { schedule, .. }) if schedule.continues(old) => {
+                before_first(now, &spec).max(before.settled)
+            }
+            _ => before_first(now, &spec),
         };
         let name = spec.name.clone();
         if !same {
@@ -68,7 +89,7 @@ impl Engine {
             spec
         };
         self.put_job(Job {
-            settled: if same { before.settled } else { before_first(&spec) },
+            settled,
             counters: wish.over(before.counters),
             parent_successes: if keeps_parents {
                 before.parent_successes
@@ -178,7 +199,20 @@ impl Engine {
         if waiting >= MANUAL_WAITING_MAX {
             return Err(Refusal::TooManyWaiting(waiting));
         }
-        self.enqueue(name, now, Cause::Manual, arguments);
+        match self.enqueue(name, now, Cause::Manual, arguments) {
+            Some(run) => Ok(Answer::Started(run)),
+            None => Err(Refusal::NotFound(name.clone())),
+        }
+    }
+
+    fn set_disabled(&mut self, now: Timestamp, name: &JobName, disabled: bool) -> Result<Answer, Refusal> {
+        let job = self
+            .job_mut(name)
+            .ok_or_else(|| Refusal::NotFound(name.clone()))?;
+        if job.spec.disabled != disabled {
+            Arc::make_mut(&mut job.spec).disabled = disabled;
+            self.after_put(now, name);
+        }
         Ok(Answer::Done)
     }
 
@@ -198,6 +232,20 @@ impl Engine {
         self.kill_active(name);
         self.index_job(name);
         Ok(Answer::Done)
+    }
+
+    fn purge(&mut self, now: Timestamp) -> Answer {
+        let waiting: BTreeSet<JobName> = self
+            .runs
+            .values()
+            .filter(|run| !run.is_active())
+            .map(|run| run.job.clone())
+            .collect();
+        for name in waiting {
+            self.cancel_waiting(now, &name, "all waiting runs were taken back");
+            self.index_job(&name);
+        }
+        Answer::Done
     }
 
     fn kill_active(&mut self, name: &JobName) {
@@ -232,15 +280,37 @@ impl Engine {
     }
 }
 
-/// Just before the first slot, so that the first slot is the first that is not settled.
-fn before_first(spec: &JobSpec) -> Timestamp {
+/// Just before the first slot, so that the first slot is the first that is not settled. A cron expression has no first
+/// slot: it counts from now on.
+fn before_first(now: Timestamp, spec: &JobSpec) -> Timestamp {
     match &spec.trigger {
-        Trigger::Schedule { schedule, .. } => schedule
-            .after(Timestamp::MIN)
-            .and_then(|slot| slot.at.checked_sub(jiff::SignedDuration::from_nanos(1)).ok())
-            .unwrap_or(Timestamp::UNIX_EPOCH),
+        Trigger::Schedule { schedule, .. } => match schedule.anchor() {
+            Some(first) => first
+                .checked_sub(jiff::SignedDuration::from_nanos(1))
+                .unwrap_or(Timestamp::MIN),
+            None => now,
+        },
         Trigger::Parents(_) => Timestamp::UNIX_EPOCH,
     }
+}
+
+/// Whether a schedule is the one the job has: as it was sent, or as readers see it now.
+fn says_the_same(job: &Job, new: &Trigger) -> bool {
+    let (Trigger::Schedule { text: old, schedule }, Trigger::Schedule { text: new, .. }) =
+        (&job.spec.trigger, new)
+    else {
+        return false;
+    };
+    if old == new {
+        return true;
+    }
+    let zone_of = |text: &Arc<str>| text.split_once('\n').map(|(_, zone)| zone.to_owned());
+    let shown = || match schedule {
+        Schedule::Interval(_) => Some(schedule.shown(job.settled)),
+        Schedule::Cron(_) => None,
+    };
+    zone_of(old) == zone_of(new)
+        && shown().is_some_and(|shown| new.split_once('\n').map_or(&**new, |(text, _)| text) == shown)
 }
 
 fn parents_of(spec: &JobSpec) -> &[JobName] {

@@ -92,7 +92,7 @@ impl Engine {
     /// Whatever alarms have gone off.
     pub(super) fn ring(&mut self, now: Timestamp) {
         while let Some((at, id)) = self.alarms.first().cloned() {
-            if at > now {
+            if at > now || self.is_full() {
                 return;
             }
             self.alarms.pop_first();
@@ -115,10 +115,14 @@ impl Engine {
         }
     }
 
-    /// A waiting run whose epsilon is over: its slot and all before it are missed.
+    /// A waiting run whose epsilon is over: its slot and all before it are missed. The slot may be settled already, if
+    /// the run was placed before and its launch came to nothing.
     fn miss(&mut self, now: Timestamp, run: &Run, why: Arc<str>) {
         self.drop_run(&run.id);
         let due = run.due;
+        if self.jobs.get(&run.job).is_some_and(|job| job.settled >= due) {
+            self.record(ended(run, now, RunResult::Missed(Arc::clone(&why)), 1));
+        }
         self.settle_slots(now, &run.job, due, RunResult::Missed(why));
         self.after_end(now, &run.job);
     }
@@ -126,7 +130,7 @@ impl Engine {
     /// Makes runs of the slots that are due, or settles them as missed.
     pub(super) fn open_slots(&mut self, now: Timestamp) {
         while let Some((at, name)) = self.slots.first().cloned() {
-            if at > now {
+            if at > now || self.is_full() {
                 return;
             }
             self.slots.pop_first();
@@ -191,22 +195,23 @@ impl Engine {
         due: Timestamp,
         cause: Cause,
         arguments: Option<Arc<str>>,
-    ) {
-        let Some(job) = self.jobs.get(name) else { return };
-        let generation = job.generation;
-        let mut due_id = due;
-        // Two starts by hand in one millisecond are two runs.
+    ) -> Option<RunId> {
+        let generation = self.jobs.get(name)?.generation;
+        let mut due = due;
+        // Two starts by hand in one millisecond are two runs, and so are all their attempts.
         let id = loop {
-            let id = RunId::new(due_id, 0, name, arguments.as_deref().unwrap_or(""));
-            if !self.runs.contains_key(&id) {
+            let id = RunId::new(due, 0, name, arguments.as_deref().unwrap_or(""));
+            let taken = cause != Cause::Slot
+                && self
+                    .runs_of(name)
+                    .any(|run| run.due.as_millisecond() == due.as_millisecond());
+            if !taken && !self.runs.contains_key(&id) {
                 break id;
             }
-            due_id = due_id
-                .checked_add(jiff::SignedDuration::from_millis(1))
-                .unwrap_or(Timestamp::MAX);
+            due = due.checked_add(jiff::SignedDuration::from_millis(1)).ok()?;
         };
         let run = Run {
-            id,
+            id: id.clone(),
             job: name.clone(),
             generation,
             due,
@@ -214,9 +219,11 @@ impl Engine {
             cause,
             arguments,
             state: State::Waiting { why: Why::NoOffer },
+            placed: false,
             kill_wanted: false,
         };
         self.wait_for_offer(run);
+        Some(id)
     }
 
     /// Puts a run into the queue, or behind the one that goes on.

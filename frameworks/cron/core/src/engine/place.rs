@@ -12,8 +12,17 @@ use std::sync::Arc;
 struct Shelf {
     held: Held,
     left: Demand,
+    /// Bytes of definitions that would go into its launch.
+    bytes: usize,
     runs: Vec<(Run, Arc<JobSpec>)>,
 }
+
+/// Bytes of definitions in one launch: masters bound the size of a call (10 MB unless told otherwise), and a task
+/// description has about what its definition has.
+const LAUNCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a task description has besides its definition: ids, resources, our environment.
+const TASK_BYTES: usize = 2_048;
 
 impl Engine {
     /// Matches the queue with the offers; each match is a launch that is recorded before it leaves.
@@ -25,13 +34,14 @@ impl Engine {
             .into_values()
             .map(|held| Shelf {
                 left: held.offer.there,
+                bytes: 0,
                 held,
                 runs: Vec::new(),
             })
             .collect();
         let queue: Vec<RunId> = self.queue.iter().map(|(_, id)| id.clone()).collect();
         for id in queue {
-            if shelves.iter().all(|shelf| is_used_up(&shelf.left)) {
+            if self.is_full() || shelves.iter().all(|shelf| is_used_up(&shelf.left)) {
                 break;
             }
             self.place_one(now, &id, &mut shelves);
@@ -59,8 +69,11 @@ impl Engine {
         if !spec.concurrent && self.runs_of(&run.job).any(|other| other.is_active()) {
             return self.wait_for_offer(run);
         }
+        let bytes = spec.wire.len() + TASK_BYTES;
         let fits = |shelf: &&mut Shelf| {
-            spec.demand.fits(&shelf.left) && allows(&spec.constraints, &shelf.held.offer)
+            spec.demand.fits(&shelf.left)
+                && (shelf.runs.is_empty() || shelf.bytes + bytes <= LAUNCH_BYTES_MAX)
+                && allows(&spec.constraints, &shelf.held.offer)
         };
         match shelves.iter_mut().find(fits) {
             Some(shelf) => {
@@ -68,6 +81,7 @@ impl Engine {
                 shelf.left.cpus -= demand.cpus;
                 shelf.left.mem -= demand.mem;
                 shelf.left.disk -= demand.disk;
+                shelf.bytes += bytes;
                 let offer = &shelf.held.offer;
                 let place = Place {
                     agent: Arc::clone(&offer.agent),
@@ -101,8 +115,10 @@ impl Engine {
         }
         let launched = Run {
             state: State::Launched { place },
+            placed: true,
             ..run
         };
+        self.asked.remove(&launched.id);
         self.put_run(launched.clone());
         self.index_job(&launched.job);
         launched

@@ -1,7 +1,7 @@
 //! What is said of tasks moves runs, counters and children.
 
-use super::Engine;
 use super::due::ended;
+use super::{Engine, LAUNCH_SETTLED};
 use crate::io::{Effect, Notice, TaskEvent, TaskKind};
 use crate::job::JobName;
 use crate::run::{Cause, Run, RunId, RunResult, State, Why};
@@ -22,9 +22,8 @@ impl Engine {
                     .map(|place| (run.id.clone(), Arc::clone(&place.agent)))
             })
             .collect();
-        if !active.is_empty() {
-            self.txn.released.push(Effect::Reconcile(active));
-        }
+        self.asked.clear();
+        self.ask(active);
         for run in self.runs.values().filter(|run| run.kill_wanted) {
             if let Some(place) = run.place() {
                 self.txn.released.push(Effect::Kill {
@@ -32,6 +31,27 @@ impl Engine {
                     agent: Arc::clone(&place.agent),
                 });
             }
+        }
+    }
+
+    /// On the same stream: all that may have a task, but for launches that may still be on their way.
+    pub(super) fn ask_again(&mut self, now: Timestamp) {
+        let settled = now.checked_sub(LAUNCH_SETTLED).unwrap_or(Timestamp::MIN);
+        let active = self.runs.values().filter_map(|run| {
+            let place = run.place()?;
+            let on_its_way = matches!(run.state, State::Launched { .. }) && place.at > settled;
+            (!on_its_way).then(|| (run.id.clone(), Arc::clone(&place.agent)))
+        });
+        let active: Vec<(RunId, Arc<str>)> = active.collect();
+        if self.connected {
+            self.ask(active);
+        }
+    }
+
+    fn ask(&mut self, active: Vec<(RunId, Arc<str>)>) {
+        if !active.is_empty() {
+            self.asked.extend(active.iter().map(|(run, _)| run.clone()));
+            self.txn.released.push(Effect::Reconcile(active));
         }
     }
 
@@ -85,9 +105,13 @@ impl Engine {
             (TaskKind::Killed, _) => self.killed(now, &run),
             (TaskKind::Failed, _) => self.attempt_failed(now, run, RunResult::Failed(Arc::clone(message))),
             (TaskKind::Lost, _) => self.attempt_failed(now, run, RunResult::Lost(Arc::clone(message))),
-            (TaskKind::NotLaunched, _) | (TaskKind::Unknown, State::Launched { .. }) => {
+            // It was launched (again) after the question: the answer is about an earlier time.
+            (TaskKind::Unknown, _) if !self.asked.contains(&run.id) => {}
+            (TaskKind::NotLaunched, State::Launched { .. }) | (TaskKind::Unknown, State::Launched { .. }) => {
                 self.not_launched(now, run)
             }
+            // Somebody has seen it run since.
+            (TaskKind::NotLaunched, _) => {}
             (TaskKind::Unknown, _) => {
                 self.attempt_failed(
                     now,

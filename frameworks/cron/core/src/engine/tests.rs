@@ -88,6 +88,9 @@ impl Env {
                     Effect::Reconcile(runs) => self.reconciled.extend(runs.into_iter().map(|(id, _)| id)),
                     Effect::Acknowledge(ack) => self.acks.push(ack),
                     Effect::Notify(notice) => self.notices.push(notice),
+                    Effect::Show { run, job, is } => {
+                        assert!(is.is_none_or(|is| is.id == run && is.job == job));
+                    }
                 }
             }
         }

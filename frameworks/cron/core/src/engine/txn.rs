@@ -4,7 +4,7 @@ use super::Engine;
 use crate::io::{Change, Effect, Refusal};
 use crate::job::{Job, JobName};
 use crate::run::{Ended, Run, RunId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Changes that are not written yet.
@@ -14,6 +14,8 @@ pub(super) struct Txn {
     jobs: BTreeMap<JobName, Option<Job>>,
     runs: BTreeMap<RunId, Option<Run>>,
     ended: Vec<Ended>,
+    /// Runs that readers see change though nothing of them is written, with their job.
+    shown: BTreeMap<RunId, JobName>,
     /// What leaves when the changes are durable.
     pub(super) released: Vec<Effect>,
 }
@@ -21,10 +23,12 @@ pub(super) struct Txn {
 impl Txn {
     /// Whether there is anything to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-            && self.ended.is_empty()
-            && !self.runs.values().flatten().any(Run::is_durable)
-            && self.runs.is_empty()
+        self.jobs.is_empty() && self.ended.is_empty() && self.runs.is_empty()
+    }
+
+    /// How many changes there are.
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len() + self.runs.len() + self.ended.len()
     }
 }
 
@@ -59,8 +63,11 @@ impl Engine {
     pub(super) fn put_run(&mut self, run: Run) {
         let id = run.id.clone();
         let before = self.runs.get(&id).cloned();
-        if run.is_durable() || before.as_ref().is_some_and(Run::is_durable) {
+        let only_reason = before.as_ref().is_some_and(|before| before.waits_like(&run));
+        if !only_reason && (run.is_durable() || before.as_ref().is_some_and(Run::is_durable)) {
             self.txn.runs.entry(id.clone()).or_insert(before);
+        } else {
+            self.txn.shown.insert(id.clone(), run.job.clone());
         }
         self.runs_of
             .entry(run.job.clone())
@@ -78,6 +85,8 @@ impl Engine {
                 .entry(id.clone())
                 .or_insert_with(|| Some(run.clone()));
         }
+        self.asked.remove(id);
+        self.txn.shown.insert(id.clone(), run.job.clone());
         if let Some(runs) = self.runs_of.get_mut(&run.job) {
             runs.remove(id);
             if runs.is_empty() {
@@ -90,6 +99,16 @@ impl Engine {
 
     pub(super) fn record(&mut self, ended: Ended) {
         self.txn.ended.push(ended);
+    }
+
+    /// Tells readers of the runs that are not written. Those that are written can be seen in the changes.
+    pub(super) fn show(&mut self) {
+        for (run, job) in std::mem::take(&mut self.txn.shown) {
+            if !self.txn.runs.contains_key(&run) || self.runs.get(&run).is_some_and(|run| !run.is_durable()) {
+                let is = self.runs.get(&run).cloned();
+                self.txn.released.push(Effect::Show { run, job, is });
+            }
+        }
     }
 
     /// What is to be written.
@@ -110,9 +129,19 @@ impl Engine {
     /// Puts everything back as it was and tells the callers. Updates are not acknowledged, so they come again;
     /// offers that were to be used are declined.
     pub(super) fn take_back(&mut self, txn: Txn, why: &Arc<str>, out: &mut Vec<Effect>) {
+        let mut touched: BTreeSet<JobName> = BTreeSet::new();
         for (id, before) in txn.runs {
-            if let Some(now) = self.runs.remove(&id) {
-                self.unlist(&now);
+            let job = match (self.runs.remove(&id), &before) {
+                (Some(now), _) => {
+                    self.unlist(&now);
+                    Some(now.job)
+                }
+                (None, Some(run)) => Some(run.job.clone()),
+                (None, None) => None,
+            };
+            if let Some(job) = job {
+                touched.insert(job.clone());
+                self.txn.shown.insert(id.clone(), job);
             }
             if let Some(run) = before {
                 self.runs_of
@@ -134,6 +163,9 @@ impl Engine {
                     self.jobs.remove(&name);
                 }
             }
+            touched.insert(name);
+        }
+        for name in touched {
             self.index_job(&name);
         }
         for effect in txn.released {
@@ -150,6 +182,10 @@ impl Engine {
                 // Wishes for offers and offers given back were never part of what is stored.
                 effect @ (Effect::Decline { .. } | Effect::Want(_) | Effect::Reconcile(_)) => {
                     out.push(effect)
+                }
+                // Told anew by `show`, from what is there now.
+                Effect::Show { run, job, .. } => {
+                    self.txn.shown.insert(run, job);
                 }
                 Effect::Commit(..) | Effect::Kill { .. } | Effect::Acknowledge(_) | Effect::Notify(_) => {}
             }

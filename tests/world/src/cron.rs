@@ -190,7 +190,7 @@ impl World {
                 self.reconcile_tasks(CRON, &tasks);
             }
             Effect::Acknowledge(AckToken(token)) => self.acknowledge(CRON, token),
-            Effect::Notify(_) => {}
+            Effect::Notify(_) | Effect::Show { .. } => {}
         }
     }
 

@@ -9,52 +9,51 @@ use serde_json::{Map, Value};
 
 /// Defaults of fields that a request leaves out; flags of the process.
 #[derive(Clone, Debug)]
-pub struct Defaults {
+pub(crate) struct Defaults {
     /// Cores.
-    pub cpus: f64,
+    pub(crate) cpus: f64,
     /// MiB.
-    pub mem: f64,
+    pub(crate) mem: f64,
     /// MiB.
-    pub disk: f64,
+    pub(crate) disk: f64,
     /// The user runs belong to.
-    pub user: String,
+    pub(crate) user: String,
 }
 
 /// What is stored and shown of a job besides its schedule, parents and counters. Field order is the order of the wire.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs)] // the names are the wire's
-pub struct Definition {
-    pub name: String,
-    pub command: String,
-    pub shell: bool,
-    pub executor: String,
-    pub executor_flags: String,
-    pub task_info_data: String,
-    pub retries: u32,
-    pub owner: String,
-    pub owner_name: String,
-    pub description: String,
-    pub cpus: f64,
-    pub disk: f64,
-    pub mem: f64,
-    pub soft_error: bool,
-    pub data_processing_job_type: bool,
-    pub fetch: Vec<Fetch>,
-    pub uris: Vec<String>,
-    pub environment_variables: Vec<Variable>,
-    pub arguments: Vec<String>,
-    pub high_priority: bool,
-    pub run_as_user: String,
-    pub concurrent: bool,
-    pub max_completion_time: u64,
+pub(crate) struct Definition {
+    pub(crate) name: String,
+    pub(crate) command: String,
+    pub(crate) shell: bool,
+    pub(crate) executor: String,
+    pub(crate) executor_flags: String,
+    pub(crate) task_info_data: String,
+    pub(crate) retries: u32,
+    pub(crate) owner: String,
+    pub(crate) owner_name: String,
+    pub(crate) description: String,
+    pub(crate) cpus: f64,
+    pub(crate) disk: f64,
+    pub(crate) mem: f64,
+    pub(crate) soft_error: bool,
+    pub(crate) data_processing_job_type: bool,
+    pub(crate) fetch: Vec<Fetch>,
+    pub(crate) uris: Vec<String>,
+    pub(crate) environment_variables: Vec<Variable>,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) high_priority: bool,
+    pub(crate) run_as_user: String,
+    pub(crate) concurrent: bool,
+    pub(crate) max_completion_time: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub container: Option<Value>,
-    pub constraints: Vec<Vec<String>>,
+    pub(crate) container: Option<Value>,
+    pub(crate) constraints: Vec<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub epsilon: Option<String>,
+    pub(crate) epsilon: Option<String>,
     #[serde(rename = "async", skip_serializing_if = "is_false")]
-    pub asynchronous: bool,
+    pub(crate) asynchronous: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -63,13 +62,12 @@ fn is_false(value: &bool) -> bool {
 
 /// A file to fetch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)] // the names are the wire's
-pub struct Fetch {
-    pub uri: String,
-    pub executable: bool,
-    pub cache: bool,
-    pub extract: bool,
-    pub output_file: String,
+pub(crate) struct Fetch {
+    pub(crate) uri: String,
+    pub(crate) executable: bool,
+    pub(crate) cache: bool,
+    pub(crate) extract: bool,
+    pub(crate) output_file: String,
 }
 
 impl Fetch {
@@ -85,20 +83,19 @@ impl Fetch {
 
 /// An environment variable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)] // the names are the wire's
-pub struct Variable {
-    pub name: String,
-    pub value: String,
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
 }
 
 /// Why a definition is refused: names the field and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {why}")]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The field.
-    pub field: String,
+    pub(crate) field: String,
     /// What is allowed.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 pub(crate) fn fault(field: impl Into<String>, why: impl Into<String>) -> Fault {
@@ -109,7 +106,7 @@ pub(crate) fn fault(field: impl Into<String>, why: impl Into<String>) -> Fault {
 }
 
 /// A request's fields, read one by one.
-pub struct Fields<'a>(&'a Map<String, Value>);
+pub(crate) struct Fields<'a>(&'a Map<String, Value>);
 
 /// Largest scalar resource: beyond it a job can never run, and sums lose precision.
 pub(crate) const RESOURCE_MAX: f64 = 1e9;
@@ -128,7 +125,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// Anything that is no object.
-    pub fn of(value: &'a Value) -> Result<Fields<'a>, Fault> {
+    pub(crate) fn of(value: &'a Value) -> Result<Fields<'a>, Fault> {
         value
             .as_object()
             .map(Fields)
@@ -136,7 +133,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field, unless it is absent or null.
-    pub fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
@@ -144,7 +141,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// Lists and objects.
-    pub fn text(&self, name: &str) -> Result<Option<String>, Fault> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Fault> {
         self.get(name).map(|value| text(name, value)).transpose()
     }
 
@@ -152,7 +149,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// Anything else.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
         self.get(name)
             .map(|value| match value {
                 Value::Bool(flag) => Ok(*flag),
@@ -168,7 +165,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// Lists, objects, and numbers that are negative or absurd.
-    pub fn number(&self, name: &str) -> Result<Option<f64>, Fault> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f64>, Fault> {
         let number = self
             .get(name)
             .map(|value| match value {
@@ -190,7 +187,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// As [`Fields::number`]; fractions are cut off.
-    pub fn count(&self, name: &str) -> Result<Option<u64>, Fault> {
+    pub(crate) fn count(&self, name: &str) -> Result<Option<u64>, Fault> {
         Ok(self.number(name)?.map(|number| number as u64))
     }
 
@@ -198,7 +195,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// Anything else, and lists that are too long.
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Fault> {
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Fault> {
         let Some(list) = self.list(name)? else {
             return Ok(None);
         };
@@ -212,7 +209,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// Lists that are too long.
-    pub fn list(&self, name: &str) -> Result<Option<&'a [Value]>, Fault> {
+    pub(crate) fn list(&self, name: &str) -> Result<Option<&'a [Value]>, Fault> {
         let list = self.get(name).map(|value| match value {
             Value::Array(list) => list.as_slice(),
             other => std::slice::from_ref(other),
@@ -242,7 +239,7 @@ impl Definition {
     ///
     /// # Errors
     /// The first field that does not fit.
-    pub fn read(fields: &Fields<'_>, defaults: &Defaults) -> Result<Definition, Fault> {
+    pub(crate) fn read(fields: &Fields<'_>, defaults: &Defaults) -> Result<Definition, Fault> {
         let scalar = |name: &str, default: f64| -> Result<f64, Fault> {
             Ok(fields
                 .number(name)?
@@ -293,7 +290,7 @@ impl Definition {
     ///
     /// # Errors
     /// A definition that is too long.
-    pub fn encode(&self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Fault> {
         let bytes = serde_json::to_vec(self).map_err(|e| fault("job", e.to_string()))?;
         if bytes.len() > DEFINITION_BYTES_MAX {
             return Err(fault(
@@ -305,7 +302,7 @@ impl Definition {
     }
 
     /// Both lists of files filled from each other when one is empty, as the listing of all jobs shows them.
-    pub fn with_both_lists(mut self) -> Definition {
+    pub(crate) fn with_both_lists(mut self) -> Definition {
         if self.fetch.is_empty() {
             self.fetch = self.uris.iter().map(|uri| Fetch::of(uri)).collect();
         } else if self.uris.is_empty() {
@@ -315,7 +312,7 @@ impl Definition {
     }
 
     /// Files to fetch, each once, whichever of the two lists names it.
-    pub fn files(&self) -> Vec<Fetch> {
+    pub(crate) fn files(&self) -> Vec<Fetch> {
         let mut files = self.fetch.clone();
         for uri in &self.uris {
             if !files.iter().any(|file| file.uri == *uri) {

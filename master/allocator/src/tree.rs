@@ -16,6 +16,9 @@ pub(crate) struct NodeNo(pub(crate) u32);
 /// The top of the tree.
 const ROOT: NodeNo = NodeNo(0);
 
+/// Levels of most trees: roles, `.`, clients, and one more.
+const LEVELS: usize = 4;
+
 /// The name of the node that holds a role's own frameworks.
 const OWN: &str = ".";
 
@@ -257,22 +260,29 @@ impl Tree {
         let stale = self.stale;
         let mut no = client;
         while no != ROOT {
+            let Some(node) = self.node(no) else { return };
+            let (parent, ordered) = (node.parent, !stale && node.active > 0);
+            // Taken out of the parent for a moment, so that the node and its place can be changed together: this is done
+            // three times per grant, and copies of ranks would be most of it.
+            let mut order = BTreeSet::new();
+            if ordered && let Some(parent) = self.node_mut(parent) {
+                order = std::mem::take(&mut parent.order);
+            }
             let Some(node) = self.node_mut(no) else { return };
-            let parent = node.parent;
-            let before = (!stale && node.active > 0).then(|| node.rank.clone());
+            let place = order.take(&node.rank);
             apply(node);
             // While stale, ranks stay as they are in the orders; `refresh` computes all of them anew. Only the
             // count of allocations moves on, so the orders are cleared there, not searched.
             if !stale {
                 node.rank.share = share(node, totals);
             }
-            let after = node.rank.clone();
-            if let Some(before) = before
-                && before != after
-                && let Some(parent) = self.node_mut(parent)
-            {
-                parent.order.remove(&before);
-                parent.order.insert(after);
+            if let Some(mut place) = place {
+                place.share = node.rank.share;
+                place.allocations = node.rank.allocations;
+                order.insert(place);
+            }
+            if ordered && let Some(parent) = self.node_mut(parent) {
+                parent.order = order;
             }
             no = parent;
         }
@@ -280,10 +290,9 @@ impl Tree {
 
     /// The active clients, lowest share first.
     pub(crate) fn in_order(&self) -> InOrder<'_> {
-        InOrder {
-            tree: self,
-            levels: self.node(ROOT).map(|n| n.order.iter()).into_iter().collect(),
-        }
+        let mut levels = Vec::with_capacity(LEVELS);
+        levels.extend(self.node(ROOT).map(|n| n.order.iter()));
+        InOrder { tree: self, levels }
     }
 
     /// Compares what is kept with what it is made of; `clients` are the sums as the agents have them.

@@ -3,6 +3,7 @@
 //! When probes run and what their verdicts mean for the task is the agent core's question. HTTP and TCP probes run
 //! inside the agent without any process; command probes are run by the supervisor beside the container.
 
+use meseta_types::causes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +106,7 @@ impl HttpProber {
         let answer = async {
             match self.client.get(probe.url()).send().await {
                 Ok(response) => Verdict::Http(response.status().as_u16()),
-                Err(error) => Verdict::Failed(Arc::from(with_causes(&error))),
+                Err(error) => Verdict::Failed(Arc::from(causes(&error))),
             }
         };
         within(probe.timeout, answer).await
@@ -130,18 +131,6 @@ async fn within(timeout: Option<Duration>, probe: impl Future<Output = Verdict>)
             .await
             .unwrap_or(Verdict::TimedOut),
     }
-}
-
-/// An error with its causes; the outermost alone says little.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

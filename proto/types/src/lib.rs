@@ -5,8 +5,10 @@
 #![deny(clippy::iter_over_hash_type)]
 
 pub mod attribute;
+pub mod causes;
 pub mod flag;
 pub mod id;
+pub mod last_inputs;
 pub mod link;
 pub mod random;
 pub mod resource;
@@ -14,6 +16,7 @@ pub mod task;
 pub mod time;
 
 pub use attribute::Attributes;
+pub use causes::causes;
 pub use id::{AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, Role, TaskId, UpdateUuid};
 pub use resource::{Resource, Resources, Scalar};
 pub use task::TaskState;

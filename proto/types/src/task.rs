@@ -152,6 +152,11 @@ impl Reason {
     pub const AGENT_REREGISTERED: Reason = Reason(32);
     pub const MAX_COMPLETION_TIME_REACHED: Reason = Reason(33);
     pub const AGENT_DRAINING: Reason = Reason(34);
+
+    /// Whether Mesos 1.12 has a name for it; an executor may write any number.
+    pub fn is_known(self) -> bool {
+        (Reason::COMMAND_EXECUTOR_FAILED.0..=Reason::AGENT_DRAINING.0).contains(&self.0)
+    }
 }
 
 /// One status of a task: the fields the cores decide on and show.

@@ -2,6 +2,7 @@
 
 use super::FetchError;
 use futures_util::StreamExt as _;
+use meseta_types::causes;
 use std::fs::File;
 use std::io::Write as _;
 use std::time::Duration;
@@ -28,12 +29,12 @@ async fn transfer(url: &str, mut target: File, stall_timeout: Duration) -> Resul
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
         .build()
-        .map_err(|e| FetchError::Source(chain(&e)))?;
+        .map_err(|e| FetchError::Source(causes(&e)))?;
     let stalled = || FetchError::Source(format!("Nothing arrived for {stall_timeout:?}"));
     let response = tokio::time::timeout(stall_timeout, client.get(url).send())
         .await
         .map_err(|_| stalled())?
-        .map_err(|e| FetchError::Source(chain(&e)))?;
+        .map_err(|e| FetchError::Source(causes(&e)))?;
     if response.status().as_u16() != 200 {
         return Err(FetchError::Source(format!(
             "Unexpected HTTP response '{}' when trying to download the resource",
@@ -47,7 +48,7 @@ async fn transfer(url: &str, mut target: File, stall_timeout: Duration) -> Resul
             .map_err(|_| stalled())?;
         match part {
             None => return Ok(()),
-            Some(Err(error)) => return Err(FetchError::Source(chain(&error))),
+            Some(Err(error)) => return Err(FetchError::Source(causes(&error))),
             // The process does nothing else: writing may block it.
             Some(Ok(bytes)) => target.write_all(&bytes).map_err(|source| FetchError::Write {
                 path: url.to_owned(),
@@ -55,16 +56,4 @@ async fn transfer(url: &str, mut target: File, stall_timeout: Duration) -> Resul
             })?,
         }
     }
-}
-
-/// An error with its causes; the outermost alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Events the author may lag behind before the inbox takes over (where rescinds still erase and updates coalesce).
 const EVENTS_QUEUED: usize = 64;
@@ -137,7 +137,7 @@ impl Shell {
                 () = events.closed(), if self.inbox.is_empty() => {
                     self.command(Command::Stop(Stop::Abort), None);
                 }
-                () = sleep_until(due) => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
         // From here on nobody answers: calls that come now, or are still waiting, learn it at once.
@@ -440,11 +440,4 @@ fn with_jitter(base: Duration, agent: &str) -> Duration {
 
 fn since_start(at: Mono) -> Duration {
     Duration::from_nanos(at.0)
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

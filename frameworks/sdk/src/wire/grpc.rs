@@ -11,6 +11,7 @@ use meseta_proto::binary;
 use meseta_proto::meseta::scheduler::v1 as api;
 use meseta_proto::meseta::scheduler::v1::scheduler_client::SchedulerClient;
 use meseta_proto::mesos::v1::scheduler;
+use meseta_types::causes;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ impl<'a> Session<'a> {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .connect()
             .await
-            .map_err(|e| LinkEvent::Lost(format!("cannot connect to {endpoint}: {}", chain(&e))))?;
+            .map_err(|e| LinkEvent::Lost(format!("cannot connect to {endpoint}: {}", causes(&e))))?;
         let (up, queue) = mpsc::channel(UP_QUEUE);
         // Hello lies in the queue before the call is made: its answer's headers may wait for it.
         let first = message(api::up::Body::Hello(api::Hello {
@@ -257,18 +258,6 @@ fn ended(status: &Status) -> LinkEvent {
         Code::InvalidArgument => LinkEvent::Refused { code: 400, text },
         Code::Unauthenticated => LinkEvent::Refused { code: 401, text },
         Code::PermissionDenied => LinkEvent::Refused { code: 403, text },
-        _ => LinkEvent::Lost(format!("the stream broke: {}", chain(status))),
+        _ => LinkEvent::Lost(format!("the stream broke: {}", causes(status))),
     }
-}
-
-/// An error and its causes in one line: tonic's own text is only "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

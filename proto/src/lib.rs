@@ -16,6 +16,7 @@ pub mod body;
 pub mod convert;
 pub mod json;
 pub mod recordio;
+pub mod secrets;
 pub mod transcode;
 
 pub use generated::{meseta, mesos};

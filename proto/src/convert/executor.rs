@@ -2,6 +2,7 @@
 
 use super::{Invalid, duration, resource};
 use crate::mesos::v1::{self, executor_info::Type};
+use crate::secrets::without_secrets;
 use bytes::Bytes;
 use meseta_types::task::ExecutorSpec;
 use meseta_types::{ExecutorId, FrameworkId};
@@ -48,6 +49,12 @@ pub fn to_info(spec: &ExecutorSpec, framework_id: &FrameworkId) -> v1::ExecutorI
     });
     info.resources = resource::to_proto(&spec.resources, resource::Format::Post);
     info
+}
+
+/// [`to_info`] as readers are shown it: without secrets.
+pub fn to_shown_info(spec: &ExecutorSpec, framework_id: &FrameworkId) -> v1::ExecutorInfo {
+    let wire = without_secrets::<v1::ExecutorInfo>(&spec.wire).into();
+    to_info(&ExecutorSpec { wire, ..spec.clone() }, framework_id)
 }
 
 /// [`to_info`], encoded, without decoding the wire.

@@ -2,6 +2,7 @@
 
 use super::{Invalid, duration, executor, put_id, put_int, resource, seconds, status, validate};
 use crate::mesos::v1;
+use crate::secrets::without_secrets;
 use crate::wire::{self, Fields};
 use bytes::Bytes;
 use meseta_types::task::{
@@ -130,7 +131,8 @@ fn check(check: &v1::CheckInfo) -> CheckSpec {
     }
 }
 
-/// What the master keeps of a task beside the typed fields, as the fields of a `Task`.
+/// What the master keeps of a task beside the typed fields, as the fields of a `Task`. It is shown to everybody: secrets
+/// are left out.
 fn kept(encoded: &[u8], info: &v1::TaskInfo) -> Bytes {
     let mut out = Vec::new();
     let mut fields = Fields::new(encoded);
@@ -145,7 +147,15 @@ fn kept(encoded: &[u8], info: &v1::TaskInfo) -> Bytes {
             15 => 17,
             _ => continue,
         };
-        super::copy_as(&mut out, kept, value);
+        match (number, value) {
+            (8, wire::Value::Bytes(check)) => {
+                wire::put_bytes(&mut out, kept, &without_secrets::<v1::HealthCheck>(check));
+            }
+            (9, wire::Value::Bytes(container)) => {
+                wire::put_bytes(&mut out, kept, &without_secrets::<v1::ContainerInfo>(container));
+            }
+            _ => super::copy_as(&mut out, kept, value),
+        }
     }
     let command = |c: &v1::CommandInfo| c.user.clone();
     let user = info.command.as_ref().and_then(command);

@@ -98,6 +98,14 @@ pub(crate) struct PendingEnd {
     pub(crate) message: Arc<str>,
 }
 
+/// What an executor says when it subscribes.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) stream: StreamId,
+    pub(crate) tasks: Vec<TaskId>,
+    pub(crate) updates: Vec<TaskStatus>,
+}
+
 /// A resize under way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resize {
@@ -119,6 +127,8 @@ pub(crate) struct Executor {
     pub(crate) pid: Option<u32>,
     pub(crate) container_status: Bytes,
     pub(crate) stream: Option<StreamId>,
+    /// A subscription that came before the launch of its container was reported.
+    pub(crate) early: Option<Subscription>,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     /// Queued tasks whose records are durable, in the order of their arrival.
     pub(crate) queue: VecDeque<TaskId>,
@@ -140,6 +150,7 @@ impl Executor {
             pid: None,
             container_status: Bytes::new(),
             stream: None,
+            early: None,
             tasks: BTreeMap::new(),
             queue: VecDeque::new(),
             resize: None,

@@ -4,7 +4,7 @@ use super::AgentCore;
 use super::command::concat;
 use super::update::Say;
 use crate::io::*;
-use crate::model::{Host, PendingEnd, Resize};
+use crate::model::{Host, PendingEnd, Resize, Subscription};
 use crate::streams::{Added, StreamKey};
 use crate::timers::Timer;
 use bytes::Bytes;
@@ -32,13 +32,14 @@ impl AgentCore {
                 stream,
                 unacknowledged_tasks,
                 unacknowledged_updates,
-            } => self.subscribe(
-                framework,
-                executor,
-                stream,
-                &unacknowledged_tasks,
-                unacknowledged_updates,
-            ),
+            } => {
+                let subscription = Subscription {
+                    stream,
+                    tasks: unacknowledged_tasks,
+                    updates: unacknowledged_updates,
+                };
+                self.subscribe(framework, executor, subscription);
+            }
             ExecutorCall::Update(status) => self.executor_update(framework, executor, status),
             ExecutorCall::Message(data) => self.executor_message(framework, executor, data),
         }
@@ -66,13 +67,21 @@ impl AgentCore {
         Ok(())
     }
 
+    /// The executor's container is up: what it said before counts now.
+    pub(super) fn subscribe_early(&mut self, container: &ContainerId) {
+        let Some((framework, executor)) = self.containers.get(container).cloned() else {
+            return;
+        };
+        if let Some(early) = self.executor_mut(container).and_then(|e| e.early.take()) {
+            self.subscribe(&framework, &executor, early);
+        }
+    }
+
     fn subscribe(
         &mut self,
         framework_id: &FrameworkId,
         executor_id: &ExecutorId,
-        stream: StreamId,
-        unacknowledged_tasks: &[TaskId],
-        updates: Vec<TaskStatus>,
+        subscription: Subscription,
     ) {
         let agent = self.agent.clone();
         let agent_ending = matches!(self.phase, super::Phase::Terminating(_));
@@ -84,6 +93,18 @@ impl AgentCore {
         let Some(executor) = framework.executors.get_mut(executor_id) else {
             return;
         };
+        if executor.host != Host::Up {
+            // Its process is faster than the word of its launch, which tells what its updates have to say of the container.
+            if let Some(old) = executor.early.replace(subscription) {
+                self.out.push(Effect::CloseExecutor(old.stream));
+            }
+            return;
+        }
+        let Subscription {
+            stream,
+            tasks,
+            updates,
+        } = subscription;
         let container = executor.container.clone();
         if let Some(old) = executor.stream.replace(stream) {
             self.out.push(Effect::CloseExecutor(old));
@@ -106,7 +127,7 @@ impl AgentCore {
         for status in updates {
             self.executor_update(framework_id, executor_id, status);
         }
-        self.drop_undelivered(framework_id, executor_id, unacknowledged_tasks);
+        self.drop_undelivered(framework_id, executor_id, &tasks);
         self.resize(&container);
         self.wait_for_executors();
     }
@@ -154,6 +175,14 @@ impl AgentCore {
             for executor in framework.executors.values_mut() {
                 if executor.stream == Some(stream) {
                     executor.stream = None;
+                    return;
+                }
+                if executor
+                    .early
+                    .as_ref()
+                    .is_some_and(|early| early.stream == stream)
+                {
+                    executor.early = None;
                     return;
                 }
             }

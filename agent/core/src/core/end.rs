@@ -102,7 +102,8 @@ impl AgentCore {
         executor.queue.clear();
         executor.resize = None;
         let custom = !executor.generated;
-        if let Some(stream) = executor.stream.take() {
+        let early = executor.early.take().map(|early| early.stream);
+        for stream in executor.stream.take().into_iter().chain(early) {
             self.out.push(Effect::CloseExecutor(stream));
         }
         self.record_end(&framework_id, &executor_id, container, end);

@@ -277,6 +277,7 @@ impl AgentCore {
                 if executor.generated && executor.state == ExecutorState::Registering {
                     self.command_started(container);
                 }
+                self.subscribe_early(container);
             }
             Err(failure) => {
                 self.counters.container_launch_errors += 1;

@@ -73,6 +73,11 @@ impl Link {
         matches!(self.state, State::Registered(_))
     }
 
+    /// Whether an answer of the master to a registration may come.
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self.state, State::Connecting(_) | State::Registering(_))
+    }
+
     fn open(&self) -> Option<LinkId> {
         match self.state {
             State::Connecting(l) | State::Registering(l) | State::Registered(l) => Some(l),

@@ -49,9 +49,19 @@ impl AgentCore {
         }
     }
 
-    /// Ends the process when nothing runs and everything said is recorded.
+    /// Whether the master is about to take the agent in, which then says that it leaves.
+    fn may_say_goodbye(&self) -> bool {
+        let leaving = matches!(&self.phase, Phase::Terminating(s) if s.unregister);
+        leaving && !self.link.left && self.link.is_opening()
+    }
+
+    /// Ends the process when nothing runs, everything said is recorded, and a goodbye to the master need not be waited for:
+    /// as long as it has not answered the agent may be on its list.
     pub(super) fn finish_stopping(&mut self) {
-        let idle = self.containers.is_empty() && self.orphans.is_empty() && self.journal.is_idle();
+        let idle = self.containers.is_empty()
+            && self.orphans.is_empty()
+            && self.journal.is_idle()
+            && !self.may_say_goodbye();
         if let Phase::Terminating(stopping) = &mut self.phase
             && idle
             && !stopping.exited

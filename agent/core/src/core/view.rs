@@ -189,6 +189,11 @@ impl AgentCore {
         out.extend(pending.into_iter().map(update));
     }
 
+    /// A check failed: whoever asked for it has said so.
+    pub fn count_broken(&mut self) {
+        self.counters.broken += 1;
+    }
+
     /// Recomputes every sum and cross-reference.
     pub fn check(&self) -> Result<(), Broken> {
         ensure(self.timers.consistent(), || {

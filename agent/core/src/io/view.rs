@@ -124,6 +124,14 @@ pub struct TaskView {
     pub head: Option<(TaskState, UpdateUuid)>,
 }
 
+impl TaskView {
+    /// State and uuid of the update that was told last, whether it is acknowledged or not.
+    pub fn told(&self) -> Option<(TaskState, UpdateUuid)> {
+        let last = || self.statuses.last().and_then(|s| Some((s.state, s.uuid?)));
+        self.head.or_else(last)
+    }
+}
+
 /// Counters since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // names as in the metrics `slave/<name>`

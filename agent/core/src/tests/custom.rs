@@ -333,3 +333,49 @@ fn an_executor_told_to_end_has_its_grace() {
     env.exited(&container, 9);
     assert!(env.told().is_empty(), "its own word stands");
 }
+
+#[test]
+fn an_executor_faster_than_the_word_of_its_launch_is_let_in_with_it() {
+    let mut env = Env::registered();
+    env.master(run(framework(), custom("t1")));
+    let order = env.launch_order();
+    assert_eq!(
+        env.subscribe(1, &[]),
+        [],
+        "what its updates say of the container is not known yet"
+    );
+    assert_eq!(env.subscribe(2, &[]), []);
+    assert!(
+        env.effects().contains(&Effect::CloseExecutor(StreamId(1))),
+        "only the last stream counts"
+    );
+    env.started(&order.container_id);
+    assert!(matches!(&env.events()[..], [ExecutorEvent::Subscribed { .. }]));
+    env.resized(&order.container_id);
+    env.update("t1", TaskState::Running, 1);
+    assert_eq!(&env.one_told().wire[..], b"<container><data>");
+}
+
+#[test]
+fn an_early_executor_that_hangs_up_is_not_waited_for_and_one_without_a_container_is_sent_away() {
+    let mut env = Env::registered();
+    env.master(run(framework(), custom("t1")));
+    let order = env.launch_order();
+    env.subscribe(1, &[]);
+    env.input(Input::ExecutorDisconnected(StreamId(1)));
+    env.subscribe(2, &[]);
+    env.out.clear();
+    env.input(Input::Launched {
+        container_id: order.container_id.clone(),
+        outcome: Err(LaunchFailure::Launch("no".into())),
+    });
+    assert!(env.effects().contains(&Effect::CloseExecutor(StreamId(2))));
+}
+
+#[test]
+fn a_reader_sees_the_last_update_told_also_after_it_is_acknowledged() {
+    let mut env = Env::registered();
+    env.custom_running();
+    let told = |env: &Env| env.core.view().frameworks[0].executors[0].tasks[0].told();
+    assert_eq!(told(&env), Some((TaskState::Running, UpdateUuid([1; 16]))));
+}

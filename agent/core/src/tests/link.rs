@@ -179,3 +179,36 @@ fn the_masters_shutdown_ends_the_agent() {
     let exit = ExitReason::Stopped(Some("Agent is gone".into()));
     assert_eq!(env.effects(), [Effect::Exit(exit)]);
 }
+
+/// An agent that has asked to be taken in and has no answer yet.
+fn registering() -> Env {
+    let mut env = Env::cold(Config::default());
+    env.recover(Vec::new());
+    env.input(Input::Master(Some(Arc::from("m:5050"))));
+    env.connect();
+    env.out.clear();
+    env
+}
+
+#[test]
+fn an_agent_that_leaves_before_the_master_answered_waits_for_the_answer_and_says_so() {
+    let mut env = registering();
+    env.input(Input::Stop { unregister: true });
+    env.nothing_else();
+    env.answer_registration(Vec::new());
+    let effects = env.effects();
+    assert!(
+        effects.contains(&Effect::Send(FromAgent::Unregister)),
+        "{effects:?}"
+    );
+    assert_eq!(effects.last(), Some(&Effect::Exit(ExitReason::Stopped(None))));
+}
+
+#[test]
+fn an_agent_that_leaves_does_not_wait_for_a_master_that_is_gone() {
+    let mut env = registering();
+    env.input(Input::Stop { unregister: true });
+    env.input(Input::LinkDown(env.link));
+    let effects = env.effects();
+    assert_eq!(effects.last(), Some(&Effect::Exit(ExitReason::Stopped(None))));
+}

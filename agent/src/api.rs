@@ -19,15 +19,18 @@ use crate::launch::Surroundings;
 use crate::owner::{Message, Status};
 use http::request::Parts;
 use http::{Request, StatusCode};
-use meseta_agent_core::View;
+use meseta_agent_core::{Input, View};
 use meseta_containerizer::Containerizer;
 use meseta_http::files::Files;
-use meseta_http::logging::LogLevel;
+use meseta_http::gate::{Action, Gate};
+use meseta_http::inbox::Inbox;
+use meseta_http::logging::{LogLevel, toggle};
 use meseta_http::path::{self, Query};
-use meseta_http::{Body, Refusal, Response, reply};
+use meseta_http::{Body, Refusal, Response, host, reply};
 use meseta_types::Wall;
+use meseta_types::last_inputs::InputLog;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// The version of the API, compared by clients: digits and dots only.
 pub(crate) const API_VERSION: &str = "1.12.0";
@@ -44,22 +47,26 @@ const PROCESSES: [&str; 7] = [
 ];
 
 /// The endpoints of `slave(1)`.
-const ENDPOINTS: [&str; 9] = [
+const ENDPOINTS: [&str; 10] = [
     "/api/v1",
     "/api/v1/executor",
     "/containerizer/debug",
     "/containers",
     "/flags",
     "/health",
+    "/meseta/v1/last_inputs",
     "/monitor/statistics",
     "/state",
     "/version",
 ];
 
+/// Where the agent's log is in the file tree.
+pub(crate) const LOG_PATH: &str = "/slave/log";
+
 /// What the handlers work with.
 pub(crate) struct Agent {
     /// To the owner of the core.
-    pub(crate) inbox: mpsc::Sender<Message>,
+    pub(crate) inbox: Inbox<Message>,
     /// Whether recovery is done and who the agent is.
     pub(crate) status: watch::Receiver<Status>,
     /// The settings and addresses.
@@ -74,6 +81,8 @@ pub(crate) struct Agent {
     pub(crate) fetches: Arc<Fetches>,
     /// For the log level calls.
     pub(crate) log_level: LogLevel,
+    /// Who may do what.
+    pub(crate) gate: Gate,
     /// The clocks.
     pub(crate) clock: Clock,
     /// When the agent started.
@@ -92,13 +101,39 @@ impl Agent {
     /// # Errors
     /// 503: the agent is ending.
     async fn view(&self) -> Result<Arc<View>, Refusal> {
-        let ending = || Refusal::unavailable("The agent is ending");
         let (reader, view) = oneshot::channel();
-        self.inbox
-            .send(Message::View(reader))
-            .await
-            .map_err(|_| ending())?;
+        self.send(Message::View(reader), 0).await?;
         view.await.map_err(|_| ending())
+    }
+
+    /// Tells the owner of the core something that holds about `bytes`.
+    ///
+    /// # Errors
+    /// 503: the agent is ending.
+    async fn send(&self, message: Message, bytes: usize) -> Result<(), Refusal> {
+        self.inbox.send(message, bytes).await.map_err(|_| ending())
+    }
+
+    /// Goes on if whoever makes this request may do it.
+    ///
+    /// # Errors
+    /// 403.
+    fn allow(&self, parts: &Parts, action: Action<'_>) -> Result<(), Refusal> {
+        let who = self.gate.identify(&parts.headers);
+        self.gate.check(&who, action)
+    }
+
+    /// [`Agent::allow`] for what lies at a path of the file tree.
+    ///
+    /// # Errors
+    /// 403.
+    fn allow_file(&self, parts: &Parts, path: &str) -> Result<(), Refusal> {
+        let is_log = path::longest(path, &[LOG_PATH]).is_some();
+        let action = match is_log {
+            true => Action::AccessAgentLog,
+            false => Action::AccessSandbox(path),
+        };
+        self.allow(parts, action)
     }
 
     /// 503 while recovering.
@@ -119,7 +154,7 @@ impl Agent {
             "slave(1)" => self.of_agent(&target.rest, parts, body).await,
             "files" => self.of_files(&target.rest, &parts).await,
             "metrics" => metrics::endpoint(&self, &target.rest, &parts).await,
-            "system" => metrics::system(&target.rest, &parts),
+            "system" => query(&parts).and_then(|query| host::stats(&target.rest, &query, &parts.headers)),
             "logging" => self.logging(&target.rest, &parts),
             "version" => version(&parts),
             _ => Ok(reply::not_found()),
@@ -137,49 +172,41 @@ impl Agent {
             Some("/state") => legacy::state(self, &parts).await,
             Some("/containers") => containers::legacy(self, &parts).await,
             Some("/monitor/statistics") => containers::monitor(self, &parts).await,
-            Some("/containerizer/debug") => Ok(reply::legacy_json(
-                b"{\"pending\":[]}".to_vec(),
-                &query(&parts)?,
-                &parts.headers,
-            )),
+            Some("/containerizer/debug") => {
+                self.allow(&parts, Action::ViewContainers)?;
+                let none = b"{\"pending\":[]}".to_vec();
+                Ok(reply::legacy_json(none, &query(&parts)?, &parts.headers))
+            }
+            Some("/meseta/v1/last_inputs") => {
+                meseta_http::inputs::endpoint(&self.gate, &parts, self.last_inputs()).await
+            }
             _ => Ok(reply::not_found()),
         }
     }
 
     async fn of_files(&self, rest: &str, parts: &Parts) -> Result<Response, Refusal> {
         let query = query(parts)?;
+        self.allow_file(parts, query.get("path").unwrap_or_default())?;
         Ok(meseta_http::files::endpoint(&self.files, rest, &query, &parts.headers).await)
     }
 
-    /// `/logging/toggle?level=N&duration=D`.
+    /// `/logging/toggle`.
     fn logging(&self, rest: &str, parts: &Parts) -> Result<Response, Refusal> {
-        if path::longest(rest, &["/toggle"]).is_none() {
-            return Ok(reply::not_found());
-        }
-        let query = query(parts)?;
-        let (level, duration) = match (query.get("level"), query.get("duration")) {
-            (None, None) => {
-                return Ok(reply::text(
-                    StatusCode::OK,
-                    format!("{}\n", self.log_level.level()),
-                ));
-            }
-            (Some(_), None) => return Err(Refusal::bad_request("Expecting 'duration=value' in query.\n")),
-            (None, Some(_)) => return Err(Refusal::bad_request("Expecting 'level=value' in query.\n")),
-            (Some(level), Some(duration)) => (level, duration),
-        };
-        let wanted: u32 = level
-            .parse()
-            .map_err(|_| Refusal::bad_request(format!("Invalid level '{level}'.\n")))?;
-        let original = self.log_level.original();
-        if wanted < original {
-            return Err(Refusal::bad_request(format!("'{wanted}' < original level.\n")));
-        }
-        let duration = meseta_types::flag::parse_duration(duration)
-            .map_err(|_| Refusal::bad_request(format!("Invalid duration '{duration}'.\n")))?;
-        self.log_level.set(wanted, duration);
-        Ok(reply::empty(StatusCode::OK))
+        self.allow(parts, Action::SetLogLevel)?;
+        toggle(&self.log_level, rest, &query(parts)?)
     }
+
+    /// The last inputs of the core.
+    async fn last_inputs(&self) -> Result<InputLog<Input>, Refusal> {
+        let (operator, inputs) = oneshot::channel();
+        self.send(Message::LastInputs(operator), 0).await?;
+        inputs.await.map_err(|_| ending())
+    }
+}
+
+/// 503: the agent is ending.
+fn ending() -> Refusal {
+    Refusal::unavailable("The agent is ending")
 }
 
 fn version(parts: &Parts) -> Result<Response, Refusal> {

@@ -12,6 +12,7 @@ use meseta_agent_core::{FoundContainer, Input, LaunchInfo, LaunchOrder, ProbeOrd
 use meseta_containerizer::{
     Containerizer, Event, Exit, ExitCause, Found, Gone, LaunchFailure, LaunchSpec, Limitation,
 };
+use meseta_http::inbox::Inbox;
 use meseta_proto::mesos::v1 as pb;
 use meseta_types::task::Reason;
 use meseta_types::{ContainerId, Resources};
@@ -131,7 +132,7 @@ impl Containers {
     }
 
     /// Turns events into inputs until the containerizer or the owner is gone; then its handle goes too.
-    pub(crate) async fn forward(self, mut events: mpsc::Receiver<Event>, inbox: mpsc::Sender<Message>) {
+    pub(crate) async fn forward(self, mut events: mpsc::Receiver<Event>, inbox: Inbox<Message>) {
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
@@ -145,7 +146,7 @@ impl Containers {
                 None => Message::Fault("the containerizer is gone".into()),
             };
             let is_last = matches!(message, Message::Fault(_));
-            if inbox.send(message).await.is_err() || is_last {
+            if inbox.send(message, 0).await.is_err() || is_last {
                 return;
             }
         }

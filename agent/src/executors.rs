@@ -6,6 +6,7 @@
 use crate::owner::Message;
 use bytes::Bytes;
 use meseta_agent_core::{ExecutorEvent, Input, StreamId};
+use meseta_http::inbox::Inbox;
 use meseta_http::stream::RecordSender;
 use meseta_proto::body::MediaType;
 use meseta_proto::mesos::v1 as pb;
@@ -15,7 +16,6 @@ use meseta_proto::{convert, recordio};
 use meseta_types::FrameworkId;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// How often a silent stream says that it is there.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30 * 60);
@@ -43,7 +43,7 @@ impl Streams {
         id: StreamId,
         sender: RecordSender,
         media: MediaType,
-        inbox: mpsc::Sender<Message>,
+        inbox: Inbox<Message>,
     ) {
         tokio::spawn(watch(id, sender.clone(), media, inbox));
         self.open.insert(
@@ -99,7 +99,7 @@ impl Streams {
 }
 
 /// Sends heartbeats until the reader is gone, then tells the owner.
-async fn watch(id: StreamId, sender: RecordSender, media: MediaType, inbox: mpsc::Sender<Message>) {
+async fn watch(id: StreamId, sender: RecordSender, media: MediaType, inbox: Inbox<Message>) {
     let beat = recordio::encode(&media.encode(&Event {
         r#type: Some(event::Type::Heartbeat as i32),
         ..Default::default()
@@ -115,7 +115,9 @@ async fn watch(id: StreamId, sender: RecordSender, media: MediaType, inbox: mpsc
         }
     }
     // The owner is gone: so is the agent.
-    let _ = inbox.send(Message::Input(Input::ExecutorDisconnected(id))).await;
+    let _ = inbox
+        .send(Message::Input(Input::ExecutorDisconnected(id)), 0)
+        .await;
 }
 
 fn encode(

@@ -1,6 +1,6 @@
-//! What the agent's host is: name, address, processors, memory, disk, boot, load.
+//! What the agent's host is: name, address, processors, memory, disk, boot.
 //!
-//! Called at start and for metrics. The rules of resource detection are Mesos's (`src/slave/containerizer/containerizer.cpp`,
+//! Called at start. The rules of resource detection are Mesos's (`src/slave/containerizer/containerizer.cpp`,
 //! `Containerizer::resources`); the arithmetic is pure, the readings come from `/proc` and system calls.
 
 use meseta_types::resource::{Ranges, Resource, Resources, Scalar, Value};
@@ -46,13 +46,6 @@ pub(crate) fn meminfo(key: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
         .map(|kib| kib * 1024)
-}
-
-/// Load averages over 1, 5 and 15 minutes.
-pub(crate) fn load() -> Option<[f64; 3]> {
-    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
-    let mut numbers = text.split(' ').map_while(|n| n.parse().ok());
-    Some([numbers.next()?, numbers.next()?, numbers.next()?])
 }
 
 /// Used fraction (0 to 1) of the file system that holds `path`, as for an ordinary user.

@@ -37,6 +37,11 @@ impl Layout {
         self.work_dir.join("meta")
     }
 
+    /// The last inputs of the core, once one of its invariants broke.
+    pub(crate) fn last_inputs(&self) -> PathBuf {
+        self.work_dir.join("meta/last-inputs.txt")
+    }
+
     fn slaves(&self) -> PathBuf {
         self.work_dir.join("slaves")
     }

@@ -6,10 +6,12 @@
 
 use crate::owner::Message;
 use meseta_agent_core::{Input, LinkId};
+use meseta_http::inbox::Inbox;
 use meseta_proto::convert;
 use meseta_proto::meseta::link::v1::agent_link_client::AgentLinkClient;
 use meseta_proto::meseta::link::v1::{AgentFrame, AgentItem, MasterFrame};
 use meseta_proto::prost::Message as _;
+use meseta_types::causes;
 use meseta_types::link::FromAgent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -96,7 +98,7 @@ impl Link {
 
 /// Opens a link to `master` (`host:port`) and tells the owner what becomes of it. `epoch` must be larger than that of
 /// any earlier link.
-pub(crate) fn connect(id: LinkId, master: &str, epoch: u64, inbox: mpsc::Sender<Message>) -> Link {
+pub(crate) fn connect(id: LinkId, master: &str, epoch: u64, inbox: Inbox<Message>) -> Link {
     let (queue, items) = mpsc::unbounded_channel();
     let queued = Arc::new(AtomicUsize::new(0));
     let master = master.to_owned();
@@ -114,7 +116,7 @@ pub(crate) fn connect(id: LinkId, master: &str, epoch: u64, inbox: mpsc::Sender<
         };
         tracing::info!(master, link = id.0, why, "the link to the master is down");
         // The owner is gone: so is the agent.
-        let _ = inbox.send(Message::Input(Input::LinkDown(id))).await;
+        let _ = inbox.send(Message::Input(Input::LinkDown(id)), 0).await;
     });
     Link {
         id,
@@ -127,7 +129,7 @@ pub(crate) fn connect(id: LinkId, master: &str, epoch: u64, inbox: mpsc::Sender<
 struct Carrier {
     id: LinkId,
     epoch: u64,
-    inbox: mpsc::Sender<Message>,
+    inbox: Inbox<Message>,
     /// Number of the last item received: acknowledged with every frame.
     received: Arc<AtomicU64>,
 }
@@ -140,7 +142,7 @@ impl Carrier {
         queued: Arc<AtomicUsize>,
     ) -> Result<(), String> {
         let channel = channel(master).await?;
-        self.tell(Input::LinkUp(self.id)).await?;
+        self.tell(Input::LinkUp(self.id), 0).await?;
         let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
         let pump = pump(self.epoch, items, queued, Arc::clone(&self.received), frames);
         let mut client = AgentLinkClient::new(channel).max_decoding_message_size(RECEIVE_BYTES_MAX);
@@ -172,17 +174,18 @@ impl Carrier {
             return Err(format!("item {} came after item {last}", frame.first_seq));
         }
         for (seq, item) in (last + 1..).zip(frame.items) {
+            let bytes = item.encoded_len();
             let said = convert::link::to_agent_item(item).map_err(|e| format!("item {seq}: {e}"))?;
             if let Some(said) = said {
-                self.tell(Input::FromMaster(self.id, said)).await?;
+                self.tell(Input::FromMaster(self.id, said), bytes).await?;
             }
             self.received.store(seq, Ordering::Release);
         }
         Ok(())
     }
 
-    async fn tell(&self, input: Input) -> Result<(), String> {
-        let told = self.inbox.send(Message::Input(input)).await;
+    async fn tell(&self, input: Input, bytes: usize) -> Result<(), String> {
+        let told = self.inbox.send(Message::Input(input), bytes).await;
         told.map_err(|_| "the agent ends".to_owned())
     }
 }
@@ -198,17 +201,6 @@ async fn channel(master: &str) -> Result<Channel, String> {
         .connect()
         .await
         .map_err(|e| causes(&e))
-}
-
-/// An error with what is behind it.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// Makes frames of what is queued, until the link ends.

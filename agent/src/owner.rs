@@ -16,8 +16,11 @@ use crate::sandboxes::Sandboxes;
 use meseta_agent_core::{
     AgentCore, Effect, ExecutorRefusal, ExitReason, Input, LinkId, ProbeId, RequestId, StreamId, View,
 };
+use meseta_http::inbox::{Inbox, Queued, Room};
+use meseta_http::inputs::Recorder;
 use meseta_http::stream::RecordSender;
 use meseta_proto::body::MediaType;
+use meseta_types::last_inputs::InputLog;
 use meseta_types::link::ToAgent;
 use meseta_types::task::TaskStatus;
 use meseta_types::{AgentId, ExecutorId, FrameworkId, TaskId};
@@ -25,10 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
-
-/// Messages waiting for the owner. Senders wait beyond it: the link's reader, the supervisor's, HTTP handlers.
-pub(crate) const INBOX_MAX: usize = 4096;
+use tokio::time::{Instant, sleep_until};
 
 /// Messages taken at once, before their effects are carried out and the clocks read again.
 const BATCH_MAX: usize = 256;
@@ -75,6 +75,8 @@ pub(crate) enum Message {
         /// How it went.
         answer: oneshot::Sender<Result<(), ExecutorRefusal>>,
     },
+    /// An operator wants the last inputs.
+    LastInputs(oneshot::Sender<InputLog<Input>>),
     /// A reader wants to look.
     View(oneshot::Sender<Arc<View>>),
     /// End now and leave everything running.
@@ -114,7 +116,7 @@ pub(crate) struct Parts {
     /// The clocks.
     pub(crate) clock: Clock,
     /// Sends to the owner itself.
-    pub(crate) inbox: mpsc::Sender<Message>,
+    pub(crate) inbox: Inbox<Message>,
     /// The disk.
     pub(crate) journal: Journal,
     /// The containers.
@@ -123,12 +125,32 @@ pub(crate) struct Parts {
     pub(crate) sandboxes: Sandboxes,
     /// For those who wait.
     pub(crate) status: watch::Sender<Status>,
+    /// What the core was told. Not what it found at its start: that is the log on the disk.
+    pub(crate) inputs: Recorder<Input>,
+}
+
+/// An input for the core, with the room in the inbox that it holds until it is applied.
+struct Told {
+    input: Input,
+    bytes: usize,
+    _room: Option<Room>,
+}
+
+impl From<Input> for Told {
+    /// One that did not come through the inbox.
+    fn from(input: Input) -> Told {
+        Told {
+            input,
+            bytes: 0,
+            _room: None,
+        }
+    }
 }
 
 /// The owner.
 pub(crate) struct Owner {
     parts: Parts,
-    messages: mpsc::Receiver<Message>,
+    messages: mpsc::Receiver<Queued<Message>>,
     link: Option<link::Link>,
     master: Option<Arc<str>>,
     streams: Streams,
@@ -147,7 +169,7 @@ pub(crate) struct Owner {
 }
 
 enum Wake {
-    Message(Option<Message>),
+    Message(Option<Queued<Message>>),
     Durable,
     Tick,
     View,
@@ -156,7 +178,7 @@ enum Wake {
 
 impl Owner {
     /// An owner of these parts; `messages` is the other end of `parts.inbox`.
-    pub(crate) fn new(parts: Parts, messages: mpsc::Receiver<Message>) -> Owner {
+    pub(crate) fn new(parts: Parts, messages: mpsc::Receiver<Queued<Message>>) -> Owner {
         let epoch = u64::try_from(parts.clock.wall().0).unwrap_or(0);
         Owner {
             parts,
@@ -180,7 +202,7 @@ impl Owner {
     /// Runs until the agent ends; `first` is the first input (what was found). Everything queued for the disk is
     /// written before it returns.
     pub(crate) async fn run(mut self, first: Input) -> Ended {
-        self.step(vec![first]).await;
+        self.step(vec![first.into()]).await;
         self.parts.status.send_modify(|status| status.recovered = true);
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -188,7 +210,7 @@ impl Owner {
             match self.wake(&mut check).await {
                 Wake::Message(first) => self.messages(first).await,
                 Wake::Durable => self.durable().await,
-                Wake::Tick => self.step(vec![Input::Tick]).await,
+                Wake::Tick => self.step(vec![Input::Tick.into()]).await,
                 Wake::View => self.give_views(),
                 Wake::Check => self.check(),
             }
@@ -209,18 +231,19 @@ impl Owner {
             .deadline()
             .map(|(mono, _)| self.parts.clock.instant(mono));
         let view_due = (!self.waiting.is_empty()).then(|| self.view_due());
+        let now = Instant::now();
         let has_room = self.parts.journal.has_room();
         tokio::select! {
             biased;
             _ = self.parts.journal.durable.changed() => Wake::Durable,
-            () = sleep_until(deadline) => Wake::Tick,
-            () = sleep_until(view_due) => Wake::View,
+            () = sleep_until(deadline.unwrap_or(now)), if deadline.is_some() => Wake::Tick,
+            () = sleep_until(view_due.unwrap_or(now)), if view_due.is_some() => Wake::View,
             message = self.messages.recv(), if has_room => Wake::Message(message),
             _ = check.tick() => Wake::Check,
         }
     }
 
-    async fn messages(&mut self, first: Option<Message>) {
+    async fn messages(&mut self, first: Option<Queued<Message>>) {
         let Some(first) = first else {
             // Only the owner's own sender keeps the inbox open; it cannot be gone.
             self.ended = Some(Ended::Failed("the agent's inbox closed".into()));
@@ -246,9 +269,15 @@ impl Owner {
         }
     }
 
-    fn message(&mut self, message: Message, inputs: &mut Vec<Input>) {
+    fn message(&mut self, queued: Queued<Message>, inputs: &mut Vec<Told>) {
+        let Queued { message, bytes, room } = queued;
+        let told = |input| Told {
+            input,
+            bytes,
+            _room: Some(room),
+        };
         match message {
-            Message::Input(input) => inputs.push(input),
+            Message::Input(input) => inputs.push(told(input)),
             Message::Executor {
                 framework_id,
                 executor_id,
@@ -258,12 +287,16 @@ impl Owner {
                 let call = self.call(call);
                 let request = RequestId(self.id());
                 self.calls.insert(request, answer);
-                inputs.push(Input::ExecutorCall {
+                inputs.push(told(Input::ExecutorCall {
                     request,
                     framework_id,
                     executor_id,
                     call,
-                });
+                }));
+            }
+            Message::LastInputs(operator) => {
+                // Who left needs none.
+                let _ = operator.send(self.parts.inputs.snapshot());
             }
             Message::View(reader) => self.waiting.push(reader),
             Message::Leave => self.ended = Some(Ended::Left),
@@ -301,7 +334,7 @@ impl Owner {
     async fn durable(&mut self) {
         let durable = self.parts.journal.durable.borrow_and_update().clone();
         match durable {
-            Durable::UpTo(Some(id)) => self.step(vec![Input::Persisted(id)]).await,
+            Durable::UpTo(Some(id)) => self.step(vec![Input::Persisted(id).into()]).await,
             Durable::UpTo(None) => {}
             Durable::Lost(why) => {
                 self.ended = Some(Ended::Failed(
@@ -315,13 +348,16 @@ impl Owner {
     }
 
     /// Steps through inputs and carries out what the core wants, until nothing is left to say.
-    async fn step(&mut self, inputs: Vec<Input>) {
+    async fn step(&mut self, inputs: Vec<Told>) {
         let mut inputs = inputs;
         while !inputs.is_empty() {
             let now = self.parts.clock.now();
             let mut effects = std::mem::take(&mut self.effects);
-            for input in inputs {
+            for Told { input, bytes, _room } in inputs {
                 self.note(&input);
+                if !matches!(input, Input::Recover(_)) {
+                    self.parts.inputs.keep(now, input.clone(), bytes);
+                }
                 self.parts.core.step(now, input, &mut effects);
             }
             self.view = None;
@@ -329,7 +365,7 @@ impl Owner {
                 self.carry_out(effect).await;
             }
             self.effects = effects;
-            inputs = std::mem::take(&mut self.again);
+            inputs = self.again.drain(..).map(Told::from).collect();
         }
     }
 
@@ -395,7 +431,8 @@ impl Owner {
 
     fn check(&mut self) {
         if let Err(broken) = self.parts.core.check() {
-            tracing::error!(%broken, "an invariant of the agent does not hold");
+            self.parts.core.count_broken();
+            self.parts.inputs.broken(&broken);
         }
     }
 
@@ -413,15 +450,8 @@ impl Owner {
             let used = tokio::task::spawn_blocking(move || host::disk_used_fraction(&path)).await;
             if let Ok(Some(used)) = used {
                 // The owner is gone: nothing to measure for.
-                let _ = inbox.send(Message::Input(Input::DiskUsage(used))).await;
+                let _ = inbox.send(Message::Input(Input::DiskUsage(used)), 0).await;
             }
         });
-    }
-}
-
-async fn sleep_until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }

@@ -6,11 +6,11 @@ use crate::layout::{self, Layout};
 use crate::owner::Message;
 use meseta_agent_core::{Input, LaunchOrder, Record, SandboxPath};
 use meseta_http::files::Files;
+use meseta_http::inbox::Inbox;
 use meseta_types::{AgentId, ContainerId, ExecutorId, FrameworkId};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
 
 /// The sandboxes of this agent.
 #[derive(Clone, Debug)]
@@ -154,7 +154,7 @@ impl Sandboxes {
     }
 
     /// Deletes a folder off the owner's task and tells the owner.
-    pub(crate) fn remove(&self, path: SandboxPath, inbox: mpsc::Sender<Message>) {
+    pub(crate) fn remove(&self, path: SandboxPath, inbox: Inbox<Message>) {
         let this = self.clone();
         tokio::spawn(async move {
             let wanted = path.clone();
@@ -162,7 +162,7 @@ impl Sandboxes {
                 .await
                 .unwrap_or(false);
             // The owner is gone: the next life asks again.
-            let _ = inbox.send(Message::Input(Input::Removed { path, gone })).await;
+            let _ = inbox.send(Message::Input(Input::Removed { path, gone }), 0).await;
         });
     }
 

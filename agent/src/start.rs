@@ -1,13 +1,13 @@
 //! How an agent comes up, in order, and the handle on a running one.
 
-use crate::api::{API_VERSION, Agent};
+use crate::api::{API_VERSION, Agent, LOG_PATH};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::containers::Containers;
 use crate::host;
 use crate::journal::{self, JournalError};
 use crate::launch::Surroundings;
-use crate::owner::{Ended, INBOX_MAX, Message, Owner, Parts, Status};
+use crate::owner::{Ended, Message, Owner, Parts, Status};
 use crate::recovery::{self, Remembered};
 use crate::sandboxes::Sandboxes;
 use meseta_agent_core::{AgentCore, Found, Input};
@@ -15,6 +15,9 @@ use meseta_containerizer::containerizer::StartError as ContainerizerError;
 use meseta_containerizer::isolate::{CgroupOptions, Isolation, Isolator, detect_isolation};
 use meseta_containerizer::{Containerizer, Started};
 use meseta_http::files::Files;
+use meseta_http::gate::Gate;
+use meseta_http::inbox::{self, Inbox};
+use meseta_http::inputs::Recorder;
 use meseta_http::listener;
 use meseta_http::logging::LogLevel;
 use meseta_proto::convert::{self, resource::Format};
@@ -26,7 +29,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// A supervisor that is not there after this long is not coming.
@@ -48,6 +51,8 @@ pub struct Env {
     pub clock: Option<Clock>,
     /// Seed of all random choices.
     pub seed: u64,
+    /// Who may do what.
+    pub gate: Gate,
 }
 
 impl Env {
@@ -62,6 +67,7 @@ impl Env {
             log_level: LogLevel::detached(),
             clock: None,
             seed: uuid::Uuid::new_v4().as_u64_pair().0,
+            gate: Gate::default(),
         })
     }
 }
@@ -98,7 +104,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
-    inbox: mpsc::Sender<Message>,
+    inbox: Inbox<Message>,
     status: watch::Receiver<Status>,
     owner: JoinHandle<Ended>,
     containerizer: Containerizer,
@@ -150,7 +156,7 @@ impl Running {
 
     async fn tell(&self, message: Message) {
         // It has ended already.
-        let _ = self.inbox.send(message).await;
+        let _ = self.inbox.send(message, 0).await;
     }
 
     /// Resolves when it has ended, whoever asked for it; [`Running::join`] then says how.
@@ -223,7 +229,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
 
     tracing::info!(address = %host.address, hostname = &*host.hostname, resources = %host.spec.resources,
         records = remembered.records.len(), containers = found.len(), "agent starts");
-    let (inbox, messages) = mpsc::channel(INBOX_MAX);
+    let (inbox, messages) = inbox::inbox();
     let (status, statuses) = watch::channel(Status::default());
     let core = AgentCore::new(config.core(env.seed, host.limits), host.spec);
     let first = first_input(remembered, containers.found(found), host.boot_id);
@@ -235,13 +241,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         containers: containers.clone(),
         sandboxes,
         status,
+        inputs: Recorder::new(Some(config.layout.last_inputs())),
     };
     let forward = tokio::spawn(containers.forward(events, inbox.clone()));
     let owner = tokio::spawn(Owner::new(parts, messages).run(first));
     if let Some(master) = &config.flags.master {
         let leads = Input::Master(Some(master.trim().into()));
         // Then the owner has ended already, and `join` says why.
-        let _ = inbox.send(Message::Input(leads)).await;
+        let _ = inbox.send(Message::Input(leads), 0).await;
     }
     let agent = Agent {
         inbox: inbox.clone(),
@@ -252,6 +259,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         containerizer: containerizer.clone(),
         fetches,
         log_level: env.log_level,
+        gate: env.gate,
         clock,
         start_time,
         recovery_secs: started.elapsed().as_secs_f64(),
@@ -400,7 +408,7 @@ fn attach_log(config: &Config, files: &Files) {
         .clone()
         .or_else(|| flags.log_dir.as_ref().map(|dir| dir.join("meseta-agent.log")));
     if let Some(log) = log {
-        files.attach("/slave/log", log);
+        files.attach(LOG_PATH, log);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The agent's shell as its neighbours see it: a master over the link, clients and executors over HTTP.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+#[path = "shell/gate.rs"]
+mod gate;
 #[path = "shell/golden.rs"]
 mod golden;
 #[path = "shell/http.rs"]

@@ -3,11 +3,16 @@
 //! Here live: which media types a request may use ([`negotiate`]), how answers and refusals look ([`reply`]), how a
 //! request body is read within bounds ([`body`]), streams of records that cut off a reader who does not read
 //! ([`stream`]), how a path finds its endpoint ([`path`]), the virtual file tree ([`files`]), the two renderings of
-//! metrics ([`metrics`]), the log level switch ([`logging`]) and the listener that serves HTTP/1.1 and HTTP/2 on one
-//! port ([`listener`]). The shells of master and agent call it. It knows no message, no call and no state of theirs.
+//! metrics ([`metrics`]) and those of the host ([`host`]), the log level switch ([`logging`]), who may do what ([`gate`]),
+//! the bounded way to a core's owner ([`inbox`]) and its last inputs ([`inputs`]), and the listener that serves HTTP/1.1 and HTTP/2 on one port
+//! ([`listener`]). The shells of master and agent call it. It knows no message, no call and no state of theirs.
 
 pub mod body;
 pub mod files;
+pub mod gate;
+pub mod host;
+pub mod inbox;
+pub mod inputs;
 pub mod listener;
 pub mod logging;
 pub mod metrics;

@@ -3,6 +3,11 @@
 //! Levels are those of Mesos: 0 is normal, each step above says more. A raised level goes back by itself after the
 //! duration that was asked for; a newer order replaces the older one's end.
 
+use crate::Response;
+use crate::path::{Query, longest};
+use crate::reply::{self, Refusal};
+use http::StatusCode;
+use meseta_types::flag::parse_duration;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -75,8 +80,35 @@ impl LogLevel {
     }
 }
 
+/// Answers `/logging/<rest>`: `toggle?level=N&duration=D` sets the level, without parameters it is shown.
+///
+/// # Errors
+/// 400 names the parameter that is missing or wrong.
+pub fn toggle(level: &LogLevel, rest: &str, query: &Query) -> Result<Response, Refusal> {
+    if longest(rest, &["/toggle"]).is_none() {
+        return Ok(reply::not_found());
+    }
+    let (wanted, duration) = match (query.get("level"), query.get("duration")) {
+        (None, None) => return Ok(reply::text(StatusCode::OK, format!("{}\n", level.level()))),
+        (Some(_), None) => return Err(Refusal::bad_request("Expecting 'duration=value' in query.\n")),
+        (None, Some(_)) => return Err(Refusal::bad_request("Expecting 'level=value' in query.\n")),
+        (Some(wanted), Some(duration)) => (wanted, duration),
+    };
+    let number: u32 = wanted
+        .parse()
+        .map_err(|_| Refusal::bad_request(format!("Invalid level '{wanted}'.\n")))?;
+    if number < level.original() {
+        return Err(Refusal::bad_request(format!("'{wanted}' < original level.\n")));
+    }
+    let duration = parse_duration(duration)
+        .map_err(|_| Refusal::bad_request(format!("Invalid duration '{duration}'.\n")))?;
+    level.set(number, duration);
+    Ok(reply::empty(StatusCode::OK))
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[tokio::test]
@@ -93,5 +125,32 @@ mod tests {
         }
         assert_eq!(seen, [2, 3, 0]);
         assert_eq!(level.level(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_toggle_shows_and_sets_and_names_what_is_wrong() {
+        let level = LogLevel::new(1, |_| {});
+        let ask = |query: &str| {
+            let query = Query::parse(Some(query)).unwrap();
+            match toggle(&level, "/toggle", &query) {
+                Ok(answer) => (answer.status(), String::new()),
+                Err(refusal) => (refusal.status, refusal.text.into_owned()),
+            }
+        };
+        assert_eq!(ask("").0, StatusCode::OK);
+        assert_eq!(ask("level=3&duration=10secs").0, StatusCode::OK);
+        assert_eq!(level.level(), 3);
+        for (query, named) in [
+            ("level=3", "duration=value"),
+            ("duration=1secs", "level=value"),
+            ("level=x&duration=1secs", "level 'x'"),
+            ("level=0&duration=1secs", "original level"),
+            ("level=2&duration=soon", "duration 'soon'"),
+        ] {
+            let (status, text) = ask(query);
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+            assert!(text.contains(named), "{query}: {text}");
+        }
+        assert_eq!(level.level(), 3);
     }
 }

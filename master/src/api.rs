@@ -19,6 +19,7 @@ mod version;
 use crate::master::Master;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, header};
+use meseta_http::host;
 use meseta_http::path::{self, Query};
 use meseta_http::{Body, MediaType, Refusal, Response, reply};
 use meseta_proto::{Described, body as proto_body};
@@ -29,11 +30,12 @@ use tower::ServiceExt;
 const PROCESSES: [&str; 6] = ["master", "files", "metrics", "system", "logging", "version"];
 
 /// The master's endpoints.
-const ENDPOINTS: [&str; 17] = [
+const ENDPOINTS: [&str; 18] = [
     "/api/v1",
     "/api/v1/scheduler",
     "/meseta/v1/dropped",
     "/meseta/v1/kill_task",
+    "/meseta/v1/last_inputs",
     "/meseta/v1/why_no_offers",
     "/flags",
     "/frameworks",
@@ -81,7 +83,7 @@ impl Api {
             "version" => version::version(&parts),
             "files" => files::legacy(&self.master, &target.rest, &parts).await,
             "metrics" => metrics::endpoint(&self.master, &target.rest, &parts).await,
-            "system" => metrics::system(&target.rest, &parts),
+            "system" => query(&parts).and_then(|query| host::stats(&target.rest, &query, &parts.headers)),
             "logging" => legacy::logging(&self.master, &target.rest, &parts),
             _ => Ok(reply::not_found()),
         };
@@ -94,6 +96,10 @@ impl Api {
             Some("/api/v1") => operator::call(master, parts, body).await,
             Some("/api/v1/scheduler") => scheduler::call(master, parts, body).await,
             Some("/meseta/v1/kill_task") => extensions::kill_task(master, parts, body).await,
+            Some("/meseta/v1/last_inputs") => {
+                let ask = async { Ok(master.intake.last_inputs().await?) };
+                meseta_http::inputs::endpoint(&master.gate, &parts, ask).await
+            }
             Some("/meseta/v1/dropped") => extensions::dropped(master, &parts).await,
             Some("/meseta/v1/why_no_offers") => extensions::why_no_offers(master, &parts).await,
             Some("/health") => Ok(reply::empty(StatusCode::OK)),

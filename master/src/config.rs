@@ -74,6 +74,8 @@ pub struct Config {
     pub per_framework_metrics: bool,
     /// `--log_dir`.
     pub log_dir: Option<PathBuf>,
+    /// Where the core's last inputs go when one of its invariants breaks.
+    pub inputs_file: Option<PathBuf>,
     /// What `/flags` and GET_FLAGS show: names and values, sorted.
     pub flags: Vec<(&'static str, String)>,
 }
@@ -138,6 +140,7 @@ impl Config {
             max_subscribers: size(flags.max_operator_event_stream_subscribers),
             per_framework_metrics: flags.publish_per_framework_metrics,
             log_dir: flags.log_dir.clone(),
+            inputs_file: inputs_file(flags),
             flags: flags.shown(),
         })
     }
@@ -159,6 +162,7 @@ impl Config {
             max_subscribers: 1000,
             per_framework_metrics: true,
             log_dir: None,
+            inputs_file: None,
             flags: Vec::new(),
         }
     }
@@ -194,6 +198,14 @@ fn out_of_range(flags: &MasterFlags, flag: &'static str, allowed: &str) -> Confi
         flag,
         value,
         allowed: allowed.to_owned(),
+    }
+}
+
+/// Beside the registry; a master without one has no place of its own on the disk.
+fn inputs_file(flags: &MasterFlags) -> Option<PathBuf> {
+    match Registry::from_flags(flags) {
+        Ok(Registry::Durable(registry)) => Some(registry.with_file_name("last-inputs.txt")),
+        Ok(Registry::Memory) | Err(_) => None,
     }
 }
 

@@ -4,24 +4,17 @@
 //! and bytes; when either is reached they wait, which slows their peers down instead of filling memory.
 
 use crate::outbox::Outbox;
+use meseta_http::inbox::{self, Inbox, Queued};
 use meseta_http::listener::Connection;
 use meseta_master_core::explain::Explanation;
 use meseta_master_core::io::{Event, Input, LinkId, OperatorEvent, RequestId, StreamId, Subscribe};
 use meseta_master_core::{Refusal, View};
 use meseta_types::FrameworkId;
+use meseta_types::last_inputs::InputLog;
 use meseta_types::link::{FromAgent, ToAgent};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-
-/// Messages that may wait for the core: a few milliseconds of its work, enough to keep it busy.
-pub(crate) const MESSAGES_MAX: usize = 4096;
-
-/// Bytes that may wait for the core, in [`UNIT`]s: six of the largest requests.
-const UNITS_MAX: usize = (64 << 20) / UNIT;
-
-/// Bytes are counted in these.
-const UNIT: usize = 1024;
+use tokio::sync::{mpsc, oneshot};
 
 /// The master has ended (or is about to): nobody will answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +57,8 @@ pub(crate) enum Message {
         /// Gets the answer: `None` for a framework nobody knows.
         answer: oneshot::Sender<Option<Vec<Explanation>>>,
     },
+    /// An operator wants the last inputs.
+    LastInputs(oneshot::Sender<InputLog<Input>>),
     /// A reader wants the state.
     View(oneshot::Sender<Arc<View>>),
     /// An operator wants the state and all that follows.
@@ -113,17 +108,10 @@ pub(crate) enum Closed {
     Link(LinkId),
 }
 
-/// A message with the bytes it holds until it is applied.
-pub(crate) struct Queued {
-    pub(crate) message: Message,
-    _bytes: OwnedSemaphorePermit,
-}
-
 /// The handlers' end.
 #[derive(Clone)]
 pub(crate) struct Intake {
-    queue: mpsc::Sender<Queued>,
-    bytes: Arc<Semaphore>,
+    queue: Inbox<Message>,
     /// One entry per stream or link at most, so bounded by their number.
     closed: mpsc::UnboundedSender<Closed>,
     /// The last number given to a stream or link.
@@ -132,17 +120,16 @@ pub(crate) struct Intake {
 
 /// The owner's end.
 pub(crate) struct Arrivals {
-    pub(crate) queue: mpsc::Receiver<Queued>,
+    pub(crate) queue: mpsc::Receiver<Queued<Message>>,
     pub(crate) closed: mpsc::UnboundedReceiver<Closed>,
 }
 
 /// Both ends.
 pub(crate) fn intake() -> (Intake, Arrivals) {
-    let (queue, arriving) = mpsc::channel(MESSAGES_MAX);
+    let (queue, arriving) = inbox::inbox();
     let (closed, closing) = mpsc::unbounded_channel();
     let intake = Intake {
         queue,
-        bytes: Arc::new(Semaphore::new(UNITS_MAX)),
         closed,
         last_id: Arc::new(AtomicU64::new(0)),
     };
@@ -158,22 +145,15 @@ pub(crate) fn intake() -> (Intake, Arrivals) {
 impl Intake {
     /// Queues a message that holds about `bytes`; waits while the queue is full.
     pub(crate) async fn send(&self, message: Message, bytes: usize) -> Result<(), Ended> {
-        let units = (bytes / UNIT + 1).min(UNITS_MAX);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.bytes)
-            .acquire_many_owned(units)
+        self.queue
+            .send(message, bytes)
             .await
-            .map_err(|_| Ended)?;
-        let queued = Queued {
-            message,
-            _bytes: permit,
-        };
-        self.queue.send(queued).await.map_err(|_| Ended)
+            .map_err(|inbox::Ended| Ended)
     }
 
     /// Messages that wait for the core.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        self.queue.waiting()
     }
 
     /// The state as it is when the core comes to it: everything answered before this call is in it.
@@ -196,6 +176,13 @@ impl Intake {
         let message = Message::Explain { framework_id, answer };
         self.send(message, 0).await?;
         explained.await.map_err(|_| Ended)
+    }
+
+    /// The last inputs of the core.
+    pub(crate) async fn last_inputs(&self) -> Result<InputLog<Input>, Ended> {
+        let (answer, inputs) = oneshot::channel();
+        self.send(Message::LastInputs(answer), 0).await?;
+        inputs.await.map_err(|_| Ended)
     }
 
     /// Sends an input that is answered.

@@ -14,7 +14,6 @@ mod api;
 mod clock;
 mod config;
 mod flags;
-mod gate;
 mod identity;
 mod intake;
 mod master;

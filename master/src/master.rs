@@ -2,13 +2,13 @@
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gate::Gate;
 use crate::identity::{Entropy, MasterIdentity, new_uuid};
 use crate::intake::{Ended, Intake};
 use crate::owner::Gauges;
 use crate::sessions::Sessions;
 use meseta_http::Refusal;
 use meseta_http::files::Files;
+use meseta_http::gate::Gate;
 use meseta_http::logging::LogLevel;
 use meseta_types::Wall;
 use std::sync::{Arc, OnceLock};

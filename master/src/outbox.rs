@@ -6,16 +6,25 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// The peer does not read: more than the bound is waiting for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
+/// What waits for the peer.
+#[derive(Debug)]
+enum Entry<T> {
+    /// An item and its cost.
+    Item(T, usize),
+    /// Somebody wants to know when the peer has come so far.
+    Mark(oneshot::Sender<()>),
+}
+
 /// The core's end.
 #[derive(Debug)]
 pub(crate) struct Outbox<T> {
-    queue: mpsc::UnboundedSender<(T, usize)>,
+    queue: mpsc::UnboundedSender<Entry<T>>,
     shared: Arc<Shared>,
     bytes_max: usize,
 }
@@ -30,7 +39,7 @@ struct Shared {
 /// The connection's end.
 #[derive(Debug)]
 pub(crate) struct Inlet<T> {
-    queue: mpsc::UnboundedReceiver<(T, usize)>,
+    queue: mpsc::UnboundedReceiver<Entry<T>>,
     shared: Arc<Shared>,
 }
 
@@ -60,8 +69,15 @@ impl<T> Outbox<T> {
             self.shared.cut.store(true, Ordering::Release);
             return Err(Full);
         }
-        let _gone_is_no_fault = self.queue.send((item, cost));
+        let _gone_is_no_fault = self.queue.send(Entry::Item(item, cost));
         Ok(())
+    }
+
+    /// Resolves when the peer's connection has taken everything that was added before, or is gone.
+    pub(crate) fn mark(&self) -> oneshot::Receiver<()> {
+        let (mark, reached) = oneshot::channel();
+        let _gone_is_heard_at_once = self.queue.send(Entry::Mark(mark));
+        reached
     }
 
     /// Whether the peer's connection has ended.
@@ -76,7 +92,17 @@ impl<T> Inlet<T> {
         if self.is_cut() {
             return Poll::Ready(None);
         }
-        self.queue.poll_recv(cx).map(|next| self.taken(next))
+        loop {
+            match self.queue.poll_recv(cx) {
+                Poll::Ready(Some(entry)) => {
+                    if let Some(item) = self.taken(entry) {
+                        return Poll::Ready(Some(item));
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 
     /// Whether the peer was cut off; it then gets nothing of what was queued.
@@ -86,14 +112,26 @@ impl<T> Inlet<T> {
 
     /// The next item if there is one already.
     pub(crate) fn try_next(&mut self) -> Option<T> {
-        let next = self.queue.try_recv().ok();
-        self.taken(next)
+        loop {
+            let entry = self.queue.try_recv().ok()?;
+            if let Some(item) = self.taken(entry) {
+                return Some(item);
+            }
+        }
     }
 
-    fn taken(&self, next: Option<(T, usize)>) -> Option<T> {
-        let (item, cost) = next?;
-        self.shared.bytes.fetch_sub(cost, Ordering::Relaxed);
-        Some(item)
+    /// The item of an entry; a mark is reached.
+    fn taken(&self, entry: Entry<T>) -> Option<T> {
+        match entry {
+            Entry::Item(item, cost) => {
+                self.shared.bytes.fetch_sub(cost, Ordering::Relaxed);
+                Some(item)
+            }
+            Entry::Mark(mark) => {
+                let _who_left_needs_none = mark.send(());
+                None
+            }
+        }
     }
 }
 
@@ -112,6 +150,25 @@ mod tests {
         assert_eq!((inlet.try_next(), inlet.try_next()), (Some("a"), Some("b")));
         assert_eq!(inlet.try_next(), None);
         assert!(!inlet.is_cut());
+    }
+
+    #[test]
+    fn a_mark_is_reached_with_what_stands_before_it() {
+        let (outbox, mut inlet) = outbox(100);
+        assert_eq!(outbox.push("a", 1), Ok(()));
+        let mut mark = outbox.mark();
+        assert_eq!(outbox.push("b", 1), Ok(()));
+        assert_eq!(inlet.try_next(), Some("a"));
+        assert!(mark.try_recv().is_err(), "nobody asked for more yet");
+        assert_eq!(inlet.try_next(), Some("b"));
+        assert_eq!(mark.try_recv(), Ok(()));
+        let mut of_gone = outbox.mark();
+        drop(inlet);
+        assert_eq!(of_gone.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(
+            outbox.mark().try_recv(),
+            Err(oneshot::error::TryRecvError::Closed)
+        );
     }
 
     #[test]

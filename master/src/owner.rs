@@ -8,24 +8,27 @@ mod effects;
 mod views;
 
 use crate::clock::Clock;
-use crate::intake::{Arrivals, Closed, MESSAGES_MAX, Message, Queued};
+use crate::intake::{Arrivals, Closed, Message};
 use crate::run::Ended;
 use crate::sessions::Sessions;
 use crate::timings::Timings;
 use effects::Peers;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
+use futures_util::stream::{FuturesOrdered, FuturesUnordered};
+use meseta_http::inbox::{MESSAGES_MAX, Queued};
+use meseta_http::inputs::Recorder;
 use meseta_master_core::MasterCore;
 use meseta_master_core::io::{CommitId, Effects, Input, LinkId, Outcome, StepDown, StreamId, TimerKind};
 use meseta_store::Store;
 use meseta_types::Now;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use views::Readers;
 
 /// Messages applied before their effects are carried out: small enough that an offer does not wait long behind others,
@@ -34,6 +37,13 @@ const BATCH_MAX: usize = 512;
 
 /// Ticks after one batch: a timer that sets another for the same moment runs with it, but peers are not kept waiting.
 const TICKS_MAX: usize = 16;
+
+/// How often the core's invariants are checked,
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// unless it holds more than this: the check looks at everything, some milliseconds for so much, and nobody is served
+/// meanwhile.
+const CHECKED_MAX: usize = 10_000;
 
 /// Queue lengths and work done, for metrics.
 #[derive(Debug, Default)]
@@ -50,8 +60,11 @@ pub(crate) struct Gauges {
     pub(crate) inputs: AtomicU64,
     /// Operators' event streams.
     pub(crate) watchers: AtomicU64,
+    /// Times an invariant did not hold.
+    pub(crate) broken: AtomicU64,
 }
 
+type Paced = Pin<Box<dyn Future<Output = StreamId> + Send>>;
 type CommitAnswer = Pin<Box<dyn Future<Output = (CommitId, Outcome)> + Send>>;
 
 /// What the owner needs besides the core.
@@ -62,6 +75,7 @@ pub(crate) struct Doors {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) max_watchers: usize,
+    pub(crate) inputs_file: Option<PathBuf>,
 }
 
 pub(crate) struct Owner {
@@ -70,9 +84,12 @@ pub(crate) struct Owner {
     arrivals: Arrivals,
     /// Answers of the store, in the order of the commits.
     commits: FuturesOrdered<CommitAnswer>,
+    /// Schedulers that shall have read before the core tells them more; at most one entry per stream.
+    paced: FuturesUnordered<Paced>,
     peers: Peers,
     readers: Readers,
     effects: Effects,
+    inputs: Recorder<Input>,
     /// The clocks, read once per batch.
     now: Now,
     /// Set by the core: the process must not go on.
@@ -83,9 +100,11 @@ impl Owner {
     pub(crate) fn new(core: MasterCore, doors: Doors, arrivals: Arrivals) -> Owner {
         Owner {
             core,
+            inputs: Recorder::new(doors.inputs_file.clone()),
             doors,
             arrivals,
             commits: FuturesOrdered::new(),
+            paced: FuturesUnordered::new(),
             peers: Peers::default(),
             readers: Readers::default(),
             effects: Effects::new(),
@@ -96,28 +115,32 @@ impl Owner {
 
     /// Works until `stop` changes or the core steps down.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Ended {
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let tick = self
-                .core
-                .deadline()
-                .map(|(mono, _)| self.doors.clock.instant(mono));
+            let tick = self.core.deadline();
+            let tick = tick.map(|(mono, _)| self.doors.clock.instant(mono));
             let due = self.readers.due();
-            let (mut first, mut lost, mut committed) = (None, Vec::new(), None);
+            let wake = tick.into_iter().chain(due).min();
+            let (mut first, mut lost, mut waited) = (None, Vec::new(), None);
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
                 Some(closed) = self.arrivals.closed.recv() => lost.push(closed),
-                Some(answer) = self.commits.next(), if !self.commits.is_empty() => committed = Some(answer),
-                () = at(tick) => {}
+                Some((id, outcome)) = self.commits.next(), if !self.commits.is_empty() => {
+                    waited = Some(Input::Committed { id, outcome });
+                }
+                Some(stream) = self.paced.next(), if !self.paced.is_empty() => waited = Some(Input::Paced { stream }),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 queued = self.arrivals.queue.recv() => match queued {
                     Some(queued) => first = Some(queued),
                     None => return Ended::Stopped,
                 },
-                () = at(due) => {}
+                _ = check.tick() => self.check(),
             }
             self.now = self.doors.clock.now();
-            if let Some((id, outcome)) = committed {
-                self.step(Input::Committed { id, outcome });
+            if let Some(input) = waited {
+                self.step(input, 0);
             }
             // A peer's last words were queued before its connection was lost, so they are applied before.
             while let Ok(closed) = self.arrivals.closed.try_recv() {
@@ -130,13 +153,13 @@ impl Owner {
             };
             for _ in 0..count {
                 match first.take().or_else(|| self.arrivals.queue.try_recv().ok()) {
-                    Some(Queued { message, .. }) => self.apply(message),
+                    Some(queued) => self.apply(queued),
                     None => break,
                 }
             }
             for closed in lost {
                 if let Some(input) = self.closed(closed) {
-                    self.step(input);
+                    self.step(input, 0);
                 }
             }
             self.tick();
@@ -169,7 +192,7 @@ impl Owner {
             match self.core.deadline() {
                 Some((due, kind)) if due <= self.now.mono => {
                     let started = Instant::now();
-                    self.step(Input::Tick);
+                    self.step(Input::Tick, 0);
                     if kind == TimerKind::Allocate {
                         self.doors.gauges.allocations.add(started.elapsed());
                     }
@@ -179,33 +202,53 @@ impl Owner {
         }
     }
 
-    fn step(&mut self, input: Input) {
+    fn check(&mut self) {
+        if self.core.size() <= CHECKED_MAX
+            && let Err(broken) = self.core.check()
+        {
+            self.broken(&broken);
+        }
+    }
+
+    /// Our own fault: counted, and written down with what led to it.
+    fn broken(&mut self, why: &dyn std::fmt::Display) {
+        self.doors.gauges.broken.fetch_add(1, Ordering::Relaxed);
+        self.inputs.broken(why);
+    }
+
+    /// Lets the core decide; the input's bodies hold about `bytes`.
+    fn step(&mut self, input: Input, bytes: usize) {
+        self.inputs.keep(self.now, input.clone(), bytes);
         self.core.step(self.now, input, &mut self.effects);
         self.readers.changed();
         self.doors.gauges.inputs.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn apply(&mut self, message: Message) {
-        match message {
-            Message::Input(input) => self.step(input),
+    fn apply(&mut self, queued: Queued<Message>) {
+        let bytes = queued.bytes;
+        match queued.message {
+            Message::Input(input) => self.step(input, bytes),
             Message::Subscribe {
                 stream,
                 peer,
                 subscribe,
             } => {
                 self.peers.streams.insert(stream, peer);
-                self.step(Input::Subscribe { stream, subscribe });
+                self.step(Input::Subscribe { stream, subscribe }, bytes);
             }
             Message::Link { link, peer, first } => {
                 self.peers.links.insert(link, peer);
-                self.step(Input::Agent { link, message: first });
+                self.step(Input::Agent { link, message: first }, bytes);
             }
             Message::Ask { input, answer } => {
                 let request = self.peers.asked(answer);
-                self.step(input(request));
+                self.step(input(request), bytes);
             }
             Message::Explain { framework_id, answer } => {
                 let _who_left_needs_none = answer.send(self.core.explain(&framework_id));
+            }
+            Message::LastInputs(operator) => {
+                let _who_left_needs_none = operator.send(self.inputs.snapshot());
             }
             Message::View(reader) => self.readers.wait(reader),
             Message::Watch { state, watcher } => {
@@ -234,13 +277,5 @@ impl Owner {
     fn link_closed(&mut self, link: LinkId) -> Option<Input> {
         self.peers.links.remove(&link)?;
         Some(Input::LinkClosed { link })
-    }
-}
-
-/// Resolves at the time, or never.
-async fn at(time: Option<tokio::time::Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }

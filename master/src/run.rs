@@ -6,13 +6,13 @@
 use crate::api::Api;
 use crate::clock::{Clock, WallClock};
 use crate::config::{Config, advertise};
-use crate::gate::Gate;
 use crate::identity::{Entropy, MasterIdentity, new_seed};
 use crate::intake::{Arrivals, intake};
 use crate::master::{ANSWERS_MAX, ENCODERS_MAX, Master};
 use crate::owner::{Doors, Gauges, Owner};
 use crate::sessions::Sessions;
 use meseta_http::files::Files;
+use meseta_http::gate::Gate;
 use meseta_http::listener;
 use meseta_http::logging::LogLevel;
 use meseta_master_core::io::StepDown;
@@ -42,6 +42,8 @@ pub struct Env {
     pub log_level: LogLevel,
     /// The log file shown as `/master/log`.
     pub log_file: Option<PathBuf>,
+    /// Who may do what.
+    pub gate: Gate,
 }
 
 /// How the master ended.
@@ -167,6 +169,7 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
         sessions: Arc::new(Sessions::default()),
         gauges: Arc::new(Gauges::default()),
         max_watchers: config.max_subscribers,
+        inputs_file: config.inputs_file.clone(),
     };
     let master = Arc::new(Master {
         me,
@@ -178,7 +181,7 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
         gauges: Arc::clone(&doors.gauges),
         files,
         log_level: env.log_level,
-        gate: Gate,
+        gate: env.gate,
         encoders: Arc::new(Semaphore::new(ENCODERS_MAX)),
         answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
         elected: OnceLock::new(),

@@ -124,13 +124,8 @@ pub(crate) fn executor(
     framework_id: &FrameworkId,
     spec: &ExecutorSpec,
 ) -> response::get_executors::Executor {
-    let mut info: v1::ExecutorInfo = carried(&spec.wire);
-    info.framework_id = Some(v1::FrameworkId {
-        value: framework_id.to_string(),
-    });
-    info.resources = resources(&spec.resources, Format::Post);
     response::get_executors::Executor {
-        executor_info: info,
+        executor_info: convert::executor::to_shown_info(spec, framework_id),
         agent_id: v1::AgentId {
             value: agent_id.to_string(),
         },

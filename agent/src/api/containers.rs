@@ -5,6 +5,7 @@ use super::{Agent, query, show};
 use http::request::Parts;
 use meseta_agent_core::{ExecutorState, ExecutorView, FrameworkView, View};
 use meseta_containerizer::usage::{CgroupUsage, Usage, UsageOf};
+use meseta_http::gate::Action;
 use meseta_http::{Refusal, Response, reply};
 use meseta_proto::json::to_vec;
 use meseta_proto::mesos::v1 as pb;
@@ -126,6 +127,7 @@ pub(super) async fn all(agent: &Agent, view: &View) -> Vec<Container> {
 
 /// `/containers`: all, or those the query names.
 pub(super) async fn legacy(agent: &Agent, parts: &Parts) -> Result<Response, Refusal> {
+    agent.allow(parts, Action::ViewContainers)?;
     let query = query(parts)?;
     let (container, framework, executor) = (
         query.get("container_id").map(str::to_owned),
@@ -156,6 +158,7 @@ pub(super) async fn legacy(agent: &Agent, parts: &Parts) -> Result<Response, Ref
 
 /// `/monitor/statistics`.
 pub(super) async fn monitor(agent: &Agent, parts: &Parts) -> Result<Response, Refusal> {
+    agent.allow(parts, Action::ViewContainers)?;
     let query = query(parts)?;
     let view = agent.view().await?;
     let found = running(agent, &view, |_, _| true).await;

@@ -3,12 +3,13 @@
 //! Checks a call's form in Mesos's order and with its texts (mesos-http 3.1, 3.2), hands it to the owner of the core
 //! and answers what the core decided. HEARTBEAT is answered here.
 
-use super::Agent;
+use super::{Agent, ending};
 use crate::executors::UNREAD_BYTES_MAX;
 use crate::owner::{Call as OwnerCall, Message};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use meseta_agent_core::ExecutorRefusal;
+use meseta_http::gate::Action;
 use meseta_http::negotiate::{self, Accept, Wording};
 use meseta_http::{Body, MediaType, Refusal, Response, body, listener, reply, stream};
 use meseta_proto::body::{Endpoint, MediaType as Encoding, parse};
@@ -38,6 +39,7 @@ pub(super) async fn call(agent: &Agent, parts: Parts, request: Body) -> Result<R
         // No framework or executor can have such an id.
         return Err(Refusal::bad_request("Framework cannot be found"));
     };
+    agent.allow(&parts, Action::ActAsExecutor(&framework_id, &executor_id))?;
     let accepted = match kind {
         call::Type::Subscribe => Some(encoding(Accept::of(&parts.headers).message()?)),
         call::Type::Heartbeat => return Ok(reply::empty(StatusCode::ACCEPTED)),
@@ -47,6 +49,7 @@ pub(super) async fn call(agent: &Agent, parts: Parts, request: Body) -> Result<R
         agent,
         framework_id,
         executor_id,
+        bytes: bytes.len(),
     };
     match kind {
         call::Type::Subscribe => {
@@ -121,6 +124,8 @@ struct Ask<'a> {
     agent: &'a Agent,
     framework_id: FrameworkId,
     executor_id: ExecutorId,
+    /// What the call holds, about.
+    bytes: usize,
 }
 
 impl Ask<'_> {
@@ -184,7 +189,6 @@ impl Ask<'_> {
     }
 
     async fn decided(self, call: OwnerCall) -> Result<(), Refusal> {
-        let ending = || Refusal::unavailable("The agent is ending");
         let (answer, decided) = oneshot::channel();
         let message = Message::Executor {
             framework_id: self.framework_id,
@@ -192,7 +196,7 @@ impl Ask<'_> {
             call,
             answer,
         };
-        self.agent.inbox.send(message).await.map_err(|_| ending())?;
+        self.agent.send(message, self.bytes).await?;
         decided.await.map_err(|_| ending())?.map_err(refusal)
     }
 }

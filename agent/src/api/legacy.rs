@@ -4,11 +4,13 @@ use super::json::{Object, list};
 use super::{API_VERSION, Agent, GIT_SHA, MESETA_VERSION, query, show};
 use http::request::Parts;
 use meseta_agent_core::{ExecutorView, FrameworkView, TaskPlace, TaskView, View};
+use meseta_http::gate::Action;
 use meseta_http::{Refusal, Response, reply};
 use meseta_proto::convert::{self, resource::Format};
 use meseta_proto::json::{write, write_str};
 use meseta_proto::mesos::v1 as pb;
 use meseta_proto::prost::Message;
+use meseta_proto::secrets::without_secrets;
 use meseta_types::attribute::AttributeValue;
 use meseta_types::resource::{Resource, Value};
 use meseta_types::task::TaskStatus;
@@ -17,6 +19,7 @@ use std::collections::BTreeMap;
 
 /// `/flags`: an object of texts, keys sorted.
 pub(super) fn flags(agent: &Agent, parts: &Parts) -> Result<Response, Refusal> {
+    agent.allow(parts, Action::ViewFlags)?;
     let mut out = Vec::new();
     let mut object = Object::new(&mut out);
     object.object("flags", |inner| flag_texts(agent, inner));
@@ -33,6 +36,7 @@ fn flag_texts(agent: &Agent, object: &mut Object<'_>) {
 /// `/state`.
 pub(super) async fn state(agent: &Agent, parts: &Parts) -> Result<Response, Refusal> {
     agent.recovered()?;
+    agent.allow(parts, Action::ViewAgent)?;
     let query = query(parts)?;
     let view = agent.view().await?;
     let mut out = Vec::with_capacity(16 << 10);
@@ -54,7 +58,9 @@ pub(super) async fn state(agent: &Agent, parts: &Parts) -> Result<Response, Refu
             object.text(name, &path.to_string_lossy());
         }
     }
-    object.object("flags", |inner| flag_texts(agent, inner));
+    if agent.allow(parts, Action::ViewFlags).is_ok() {
+        object.object("flags", |inner| flag_texts(agent, inner));
+    }
     object.list("frameworks", &view.frameworks, |f, out| {
         framework(agent, &view, f, out)
     });
@@ -315,7 +321,8 @@ fn status(status: &TaskStatus, out: &mut Vec<u8>) {
 }
 
 fn queued(view: &View, executor: &ExecutorView, task: &TaskView, out: &mut Vec<u8>) {
-    let info = pb::TaskInfo::decode(task.spec.wire.clone()).unwrap_or_default();
+    let shown = without_secrets::<pb::TaskInfo>(&task.spec.wire);
+    let info = pb::TaskInfo::decode(&shown[..]).unwrap_or_default();
     let mut object = Object::new(out);
     object.text("id", task.spec.task_id.as_str());
     object.text("name", &task.spec.name);

@@ -1,16 +1,17 @@
 //! The agent's metrics: Mesos's names (mesos-agent 9.1), read off a view, as JSON and for Prometheus.
 
 use super::{Agent, query};
-use crate::host;
 use http::request::Parts;
 use meseta_agent_core::{ExecutorState, View};
+use meseta_http::gate::Action;
 use meseta_http::metrics::{PROMETHEUS_TYPE, Sample, prometheus, snapshot_json, sorted};
-use meseta_http::{Refusal, Response, path, reply};
+use meseta_http::{Refusal, Response, host, path, reply};
 use meseta_types::{Resources, TaskState};
 use std::sync::atomic::Ordering;
 
 /// `/metrics/snapshot` and, for Prometheus, `/metrics`.
 pub(super) async fn endpoint(agent: &Agent, rest: &str, parts: &Parts) -> Result<Response, Refusal> {
+    agent.allow(parts, Action::ViewAgent)?;
     let samples = match (rest, path::longest(rest, &["/snapshot"])) {
         ("/", _) | (_, Some(_)) => samples(agent).await?,
         _ => return Ok(reply::not_found()),
@@ -24,30 +25,6 @@ pub(super) async fn endpoint(agent: &Agent, rest: &str, parts: &Parts) -> Result
         &query(parts)?,
         &parts.headers,
     ))
-}
-
-/// `/system/stats.json`: keys sorted.
-pub(super) fn system(rest: &str, parts: &Parts) -> Result<Response, Refusal> {
-    if rest != "/stats.json" {
-        return Ok(reply::not_found());
-    }
-    let mut out = Vec::new();
-    let mut object = super::json::Object::new(&mut out);
-    if let Some([one, five, fifteen]) = host::load() {
-        object.double("avg_load_15min", fifteen);
-        object.double("avg_load_1min", one);
-        object.double("avg_load_5min", five);
-    }
-    if let Some(cpus) = host::cpus() {
-        object.plain("cpus_total", cpus);
-    }
-    for (name, key) in [("mem_free_bytes", "MemFree"), ("mem_total_bytes", "MemTotal")] {
-        if let Some(bytes) = host::meminfo(key) {
-            object.plain(name, bytes);
-        }
-    }
-    object.end();
-    Ok(reply::legacy_json(out, &query(parts)?, &parts.headers))
 }
 
 /// All metrics, sorted.
@@ -67,7 +44,7 @@ pub(super) async fn samples(agent: &Agent) -> Result<Vec<Sample>, Refusal> {
         all.push(Sample::counter(name, count.load(Ordering::Relaxed) as f64));
     }
     absent(&mut all);
-    host_samples(&mut all);
+    all.extend(host::samples());
     Ok(sorted(all))
 }
 
@@ -168,21 +145,5 @@ fn absent(all: &mut Vec<Sample>) {
         "resource_provider_manager/subscribed",
     ] {
         all.push(Sample::gauge(name, 0.0));
-    }
-}
-
-fn host_samples(all: &mut Vec<Sample>) {
-    if let Some([one, five, fifteen]) = host::load() {
-        all.push(Sample::gauge("system/load_1min", one));
-        all.push(Sample::gauge("system/load_5min", five));
-        all.push(Sample::gauge("system/load_15min", fifteen));
-    }
-    let numbers = [
-        ("system/cpus_total", host::cpus()),
-        ("system/mem_free_bytes", host::meminfo("MemFree")),
-        ("system/mem_total_bytes", host::meminfo("MemTotal")),
-    ];
-    for (name, value) in numbers {
-        all.extend(value.map(|value| Sample::gauge(name, value as f64)));
     }
 }

@@ -12,6 +12,7 @@ use check::Negotiated;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use meseta_http::files::FileError;
+use meseta_http::gate::Action;
 use meseta_http::{Body, MediaType, Refusal, Response, reply};
 use meseta_proto::body::MediaType as Encoding;
 use meseta_proto::mesos::v1 as pb;
@@ -45,6 +46,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     async fn to(&self, kind: Type, call: api::Call, negotiated: &Negotiated) -> Result<Response, Refusal> {
+        self.allow(kind, &call)?;
         match kind {
             Type::GetHealth => Ok(self.message(api::Response {
                 get_health: Some(response::GetHealth { healthy: true }),
@@ -90,6 +92,35 @@ impl Answer<'_> {
             Type::Unknown => Err(Refusal::standard(StatusCode::NOT_IMPLEMENTED)),
             other => check::container_call(self.agent, other, &call, negotiated).await,
         }
+    }
+
+    /// The one place where a call is authorised.
+    fn allow(&self, kind: Type, call: &api::Call) -> Result<(), Refusal> {
+        let action = match kind {
+            // What everybody may know, as of the legacy endpoints.
+            Type::GetHealth | Type::GetVersion | Type::GetLoggingLevel | Type::Unknown => return Ok(()),
+            Type::GetFlags => Action::ViewFlags,
+            Type::SetLoggingLevel => Action::SetLogLevel,
+            Type::ListFiles => {
+                let path = call.list_files.as_ref().map_or("", |list| &list.path);
+                return self.agent.allow_file(self.parts, path);
+            }
+            Type::ReadFile => {
+                let path = call.read_file.as_ref().map_or("", |read| &read.path);
+                return self.agent.allow_file(self.parts, path);
+            }
+            Type::GetMetrics
+            | Type::GetState
+            | Type::GetFrameworks
+            | Type::GetExecutors
+            | Type::GetTasks
+            | Type::GetAgent
+            | Type::GetOperations
+            | Type::GetResourceProviders => Action::ViewAgent,
+            Type::GetContainers => Action::ViewContainers,
+            _ => Action::ManageContainers,
+        };
+        self.agent.allow(self.parts, action)
     }
 
     fn message(&self, message: api::Response) -> Response {

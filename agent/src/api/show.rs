@@ -6,6 +6,7 @@ use meseta_proto::convert;
 use meseta_proto::convert::task::TaskParts;
 use meseta_proto::mesos::v1 as pb;
 use meseta_proto::prost::Message;
+use meseta_proto::secrets::without_secrets;
 
 /// All frameworks, those with something here and those that are done.
 pub(super) fn frameworks(view: &View) -> impl Iterator<Item = &FrameworkView> {
@@ -30,15 +31,15 @@ pub(super) fn tasks(executor: &ExecutorView) -> impl Iterator<Item = &TaskView> 
         .chain(executor.completed_tasks.iter().map(|task| &**task))
 }
 
-/// The `ExecutorInfo`; that of a command task is rendered from the task.
+/// The `ExecutorInfo`, without secrets; that of a command task is rendered from the task.
 pub(super) fn executor_info(framework: &FrameworkView, executor: &ExecutorView) -> pb::ExecutorInfo {
-    let info = convert::executor::to_info(&executor.spec, &framework.id);
+    let info = convert::executor::to_shown_info(&executor.spec, &framework.id);
     if !executor.generated {
         return info;
     }
     match tasks(executor)
         .next()
-        .map(|task| pb::TaskInfo::decode(task.spec.wire.clone()))
+        .map(|task| pb::TaskInfo::decode(&without_secrets::<pb::TaskInfo>(&task.spec.wire)[..]))
     {
         Some(Ok(task)) => launch::generated_executor(&task, &framework.id, info.resources),
         _ => info,
@@ -61,7 +62,7 @@ pub(super) fn task(
         state: task.state,
         resources: &task.spec.resources,
         statuses: &task.statuses,
-        status_update: task.head.map(|(state, uuid)| (state, Some(uuid))),
+        status_update: task.told().map(|(state, uuid)| (state, Some(uuid))),
         kept: &task.spec.kept,
     })
 }

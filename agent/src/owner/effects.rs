@@ -107,7 +107,7 @@ impl Owner {
             let outcome = probe.await;
             let done = Input::ProbeDone { probe: id, outcome };
             // The owner is gone: nobody asks any more.
-            let _ = inbox.send(Message::Input(done)).await;
+            let _ = inbox.send(Message::Input(done), 0).await;
         });
         self.probes.insert(id, task.abort_handle());
     }

@@ -2,6 +2,7 @@
 
 use crate::master::Session;
 use meseta_agent::{AgentFlags, Config, Env, Running, start};
+use meseta_http::gate::Gate;
 use meseta_proto::convert::{self, task::Launch};
 use meseta_proto::mesos::v1 as pb;
 use meseta_types::FrameworkId;
@@ -63,11 +64,17 @@ impl Home {
 
     /// An agent in this process.
     pub async fn agent(&self, master: SocketAddr) -> Running {
+        self.agent_with(master, Gate::default()).await
+    }
+
+    /// An agent whose requests are judged by this gate.
+    pub async fn agent_with(&self, master: SocketAddr, gate: Gate) -> Running {
         let Ok(Asked::Run(flags, _)) = AgentFlags::parse(self.flags(master), &Sources::none()) else {
             panic!("flags")
         };
         let env = Env {
             helper: vec![OsString::from(HELPER)],
+            gate,
             ..Env::system().unwrap()
         };
         let running = start(Config::from_flags(flags).unwrap(), env).await.unwrap();

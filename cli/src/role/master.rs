@@ -57,6 +57,7 @@ async fn serve(flags: MasterFlags, log: log::Log) -> u8 {
         entropy,
         log_level: log.level,
         log_file: log.file,
+        gate: meseta_http::gate::Gate::default(),
     };
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {

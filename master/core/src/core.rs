@@ -56,6 +56,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// What a [`Note`] on a broken invariant is called.
+pub const BROKEN: &str = "broken";
+
 /// The master.
 #[derive(Debug)]
 pub struct MasterCore {
@@ -223,11 +226,12 @@ impl MasterCore {
                 kill_policy,
                 grace,
             } => self.operator_kill(cx, request, &framework_id, task_id, (kill_policy, grace)),
+            Input::Paced { stream } => self.paced(cx, stream),
             Input::Committed { id, outcome } => self.committed(cx, id, outcome),
         }
         for broken in self.sharing.take_defects() {
             self.defects = self.defects.saturating_add(1);
-            self.note(cx, "broken", broken.to_string(), None, None);
+            self.note(cx, BROKEN, broken.to_string(), None, None);
         }
     }
 
@@ -253,10 +257,15 @@ impl MasterCore {
         })
     }
 
+    /// How many entries [`Self::check`] looks at, about.
+    pub fn size(&self) -> usize {
+        self.agents.len() + self.frameworks.len() + self.tasks.len() + self.offers.len()
+    }
+
     /// Recomputes every sum and cross-reference.
     pub fn check(&self) -> Result<(), Broken> {
         if self.defects > 0 {
-            let last = self.notes.iter().rfind(|note| note.what == "broken");
+            let last = self.notes.iter().rfind(|note| note.what == BROKEN);
             return Err(Broken(
                 last.map(|note| note.reason.to_string()).unwrap_or_default(),
             ));

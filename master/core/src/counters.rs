@@ -50,11 +50,33 @@ impl Counters {
         bump(&mut self.by_name, name);
     }
 
-    /// Counts a task status by its state, source and reason.
+    /// Counts a task status by its state, source and reason; a reason without a name counts as none.
     pub(crate) fn task_reason(&mut self, state: TaskState, source: Source, reason: Option<Reason>) {
+        let reason = reason.filter(|reason| reason.is_known());
         *self
             .task_reasons
             .entry((state, source as u8, reason))
             .or_insert(0) += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_executors_make_up_share_one_counter() {
+        let mut counters = Counters::default();
+        for number in [-1, 35, 77, i32::MIN, i32::MAX] {
+            counters.task_reason(TaskState::Failed, Source::Executor, Some(Reason(number)));
+        }
+        let known = Some(Reason::CONTAINER_LIMITATION_MEMORY);
+        counters.task_reason(TaskState::Failed, Source::Executor, known);
+        let source = Source::Executor as u8;
+        let expected = [
+            ((TaskState::Failed, source, None), 5),
+            ((TaskState::Failed, source, known), 1),
+        ];
+        assert_eq!(counters.task_reasons, BTreeMap::from(expected));
     }
 }

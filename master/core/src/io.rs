@@ -109,6 +109,11 @@ pub enum Input {
         /// Its grace period, if one is set.
         grace: Option<Duration>,
     },
+    /// Answer to [`Effect::Pace`].
+    Paced {
+        /// Which stream.
+        stream: StreamId,
+    },
     /// The store's word on an [`Effect::Commit`].
     Committed {
         /// Which.
@@ -176,6 +181,12 @@ pub enum Effect {
         stream: StreamId,
         /// What.
         event: Event,
+    },
+    /// More is to be said than a scheduler may leave unread: answer [`Input::Paced`] when its connection has taken what was
+    /// sent so far. Needs no answer when the connection is gone.
+    Pace {
+        /// Over this stream.
+        stream: StreamId,
     },
     /// End a scheduler's stream after what was sent. No [`Input::StreamClosed`] is needed for it.
     CloseStream {

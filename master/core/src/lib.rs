@@ -80,7 +80,7 @@ mod ring;
 mod timers;
 mod wire;
 
-pub use crate::core::MasterCore;
+pub use crate::core::{BROKEN, MasterCore};
 pub use config::Config;
 pub use io::{Effect, Effects, Input};
 pub use refusal::{Broken, Note, Refusal};

@@ -5,11 +5,11 @@
 //! them. A link that breaks, falls silent or breaks the rules ends, the core hears of it, and the agent comes back
 //! with a new one: nothing is resumed.
 
-use crate::gate::Action;
 use crate::intake::{CloseGuard, Closed, LinkPeer, Message};
 use crate::master::Master;
 use crate::outbox::{Inlet, outbox};
 use futures_util::Stream;
+use meseta_http::gate::Action;
 use meseta_http::listener::Connection;
 use meseta_master_core::io::{Input, LinkId};
 use meseta_proto::convert::link as convert;

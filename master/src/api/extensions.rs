@@ -1,10 +1,10 @@
 //! What operators need and the Mesos API does not have: `/meseta/v1/...`, beside the operator API and like it.
 
 use super::{broken, check_method, query};
-use crate::gate::Action;
 use crate::master::Master;
 use http::StatusCode;
 use http::request::Parts;
+use meseta_http::gate::Action;
 use meseta_http::{Body, MediaType, Refusal, Response, body, reply};
 use meseta_master_core::explain::{Explanation, Standing};
 use meseta_master_core::io::Input;
@@ -34,9 +34,7 @@ pub(super) async fn kill_task(master: &Master, parts: Parts, body: Body) -> Resu
     let wanted: KillTask = serde_json::from_slice(&bytes)
         .map_err(|why| Refusal::bad_request(format!("Failed to parse the body: {why}")))?;
     let framework_id = FrameworkId::as_written(&wanted.framework_id);
-    if !master.gate.allows(&who, Action::KillTask(&framework_id)) {
-        return Err(Refusal::standard(StatusCode::FORBIDDEN));
-    }
+    master.gate.check(&who, Action::KillTask(&framework_id))?;
     let grace = match wanted.grace_seconds {
         None => None,
         Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
@@ -158,11 +156,7 @@ pub(super) async fn why_no_offers(master: &Master, parts: &Parts) -> Result<Resp
 
 fn allow_view(master: &Master, parts: &Parts) -> Result<(), Refusal> {
     let who = master.gate.identify(&parts.headers);
-    if master.gate.allows(&who, Action::ViewCluster) {
-        Ok(())
-    } else {
-        Err(Refusal::standard(StatusCode::FORBIDDEN))
-    }
+    master.gate.check(&who, Action::ViewCluster)
 }
 
 fn json(answer: &impl serde::Serialize, parts: &Parts) -> Result<Response, Refusal> {

@@ -1,11 +1,11 @@
 //! The master's log as a virtual file: `/files/*`, LIST_FILES and READ_FILE.
 
 use super::query;
-use crate::gate::Action;
 use crate::master::Master;
 use http::StatusCode;
 use http::request::Parts;
 use meseta_http::files::{FileInfo, endpoint};
+use meseta_http::gate::Action;
 use meseta_http::{Refusal, Response};
 use meseta_proto::mesos::v1;
 

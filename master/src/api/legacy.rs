@@ -11,17 +11,17 @@ mod tasks;
 
 use super::operator::teardown as tear_down;
 use super::{broken, check_method, large, query};
-use crate::gate::Action;
 use crate::identity::API_VERSION;
 use crate::master::Master;
 use http::header::LOCATION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use json::Object;
+use meseta_http::gate::Action;
+use meseta_http::logging::toggle;
 use meseta_http::path::{self, Query};
 use meseta_http::{Body, MediaType, Refusal, Response, body, reply};
 use meseta_master_core::View;
-use meseta_types::flag::parse_duration;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -32,9 +32,7 @@ async fn from_view(
     write: impl FnOnce(&View, &Query, &mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Result<Response, Refusal> {
     let who = master.gate.identify(&parts.headers);
-    if !master.gate.allows(&who, Action::ViewCluster) {
-        return Err(Refusal::standard(StatusCode::FORBIDDEN));
-    }
+    master.gate.check(&who, Action::ViewCluster)?;
     let query = query(parts)?;
     // Before the registry is read the state is empty, as in Mesos.
     let view = match master.elected.get() {
@@ -131,9 +129,7 @@ fn write_flags(master: &Master, flags: &mut Object<'_>) -> io::Result<()> {
 
 pub(super) fn flags(master: &Master, parts: &Parts) -> Result<Response, Refusal> {
     let who = master.gate.identify(&parts.headers);
-    if !master.gate.allows(&who, Action::ViewFlags) {
-        return Err(Refusal::standard(StatusCode::FORBIDDEN));
-    }
+    master.gate.check(&who, Action::ViewFlags)?;
     let mut out = Vec::new();
     Object::whole(&mut out, |whole| {
         whole.object("flags", |flags| write_flags(master, flags))
@@ -279,33 +275,7 @@ pub(super) fn redirect(master: &Master) -> Response {
 
 /// `/logging/toggle`.
 pub(super) fn logging(master: &Master, rest: &str, parts: &Parts) -> Result<Response, Refusal> {
-    if path::longest(rest, &["/toggle"]).is_none() {
-        return Ok(reply::not_found());
-    }
     let who = master.gate.identify(&parts.headers);
-    if !master.gate.allows(&who, Action::SetLogLevel) {
-        return Err(Refusal::standard(StatusCode::FORBIDDEN));
-    }
-    let query = query(parts)?;
-    let (level, duration) = match (query.get("level"), query.get("duration")) {
-        (None, None) => {
-            return Ok(reply::text(
-                StatusCode::OK,
-                format!("{}\n", master.log_level.level()),
-            ));
-        }
-        (Some(_), None) => return Err(Refusal::bad_request("Expecting 'duration=value' in query.\n")),
-        (None, Some(_)) => return Err(Refusal::bad_request("Expecting 'level=value' in query.\n")),
-        (Some(level), Some(duration)) => (level, duration),
-    };
-    let number: u32 = level
-        .parse()
-        .map_err(|_| Refusal::bad_request(format!("Invalid level '{level}'.\n")))?;
-    if number < master.log_level.original() {
-        return Err(Refusal::bad_request(format!("'{level}' < original level.\n")));
-    }
-    let duration = parse_duration(duration)
-        .map_err(|_| Refusal::bad_request(format!("Invalid duration '{duration}'.\n")))?;
-    master.log_level.set(number, duration);
-    Ok(reply::empty(StatusCode::OK))
+    master.gate.check(&who, Action::SetLogLevel)?;
+    toggle(&master.log_level, rest, &query(parts)?)
 }

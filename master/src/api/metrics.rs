@@ -5,10 +5,10 @@
 mod frameworks;
 
 use super::query;
-use crate::gate::Action;
 use crate::master::Master;
 use http::request::Parts;
 use http::{HeaderValue, header};
+use meseta_http::gate::Action;
 use meseta_http::metrics::{PROMETHEUS_TYPE, Sample, prometheus, snapshot_json, sorted};
 use meseta_http::{Refusal, Response, reply};
 use meseta_master_core::View;
@@ -22,9 +22,7 @@ use std::sync::atomic::Ordering;
 /// `/metrics` for Prometheus, `/metrics/snapshot` for Mesos's clients.
 pub(super) async fn endpoint(master: &Master, rest: &str, parts: &Parts) -> Result<Response, Refusal> {
     let who = master.gate.identify(&parts.headers);
-    if !master.gate.allows(&who, Action::ViewCluster) {
-        return Err(Refusal::standard(http::StatusCode::FORBIDDEN));
-    }
+    master.gate.check(&who, Action::ViewCluster)?;
     if rest == "/" {
         let text = prometheus(&samples(master, false).await?);
         let mut response = reply::text(http::StatusCode::OK, text);
@@ -61,7 +59,7 @@ fn bad_timeout(text: &str) -> Refusal {
 
 /// Every metric, sorted; those of each framework only if they are wanted.
 pub(super) async fn samples(master: &Master, per_framework: bool) -> Result<Vec<Sample>, Refusal> {
-    let mut samples = system_samples();
+    let mut samples = meseta_http::host::samples();
     samples.push(Sample::gauge(
         "master/elected",
         f64::from(u8::from(master.elected.get().is_some())),
@@ -103,6 +101,10 @@ pub(super) async fn samples(master: &Master, per_framework: bool) -> Result<Vec<
     samples.push(Sample::counter(
         "master/inputs",
         gauges.inputs.load(Ordering::Relaxed) as f64,
+    ));
+    samples.push(Sample::counter(
+        "master/broken_invariants",
+        gauges.broken.load(Ordering::Relaxed) as f64,
     ));
     Ok(sorted(samples))
 }
@@ -304,66 +306,3 @@ const COUNTERS: [&str; 55] = [
     "valid_status_update_acknowledgements",
     "valid_status_updates",
 ];
-
-/// Load and memory of the host; what the system does not tell is left out.
-struct Host {
-    load: [f64; 3],
-    cpus: usize,
-    mem_free: u64,
-    mem_total: u64,
-}
-
-impl Host {
-    fn read() -> Option<Host> {
-        let info = nix::sys::sysinfo::sysinfo().ok()?;
-        let (one, five, fifteen) = info.load_average();
-        Some(Host {
-            load: [one, five, fifteen],
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            mem_free: info.ram_unused(),
-            mem_total: info.ram_total(),
-        })
-    }
-}
-
-fn system_samples() -> Vec<Sample> {
-    let Some(host) = Host::read() else {
-        return Vec::new();
-    };
-    vec![
-        Sample::gauge("system/cpus_total", host.cpus as f64),
-        Sample::gauge("system/load_1min", host.load[0]),
-        Sample::gauge("system/load_5min", host.load[1]),
-        Sample::gauge("system/load_15min", host.load[2]),
-        Sample::gauge("system/mem_free_bytes", host.mem_free as f64),
-        Sample::gauge("system/mem_total_bytes", host.mem_total as f64),
-    ]
-}
-
-/// `/system/stats.json`, keys sorted.
-#[derive(serde::Serialize)]
-struct Stats {
-    avg_load_15min: f64,
-    avg_load_1min: f64,
-    avg_load_5min: f64,
-    cpus_total: usize,
-    mem_free_bytes: u64,
-    mem_total_bytes: u64,
-}
-
-pub(super) fn system(rest: &str, parts: &Parts) -> Result<Response, Refusal> {
-    if meseta_http::path::longest(rest, &["/stats.json"]).is_none() {
-        return Ok(reply::not_found());
-    }
-    let host = Host::read().ok_or_else(|| super::broken("sysinfo"))?;
-    let stats = Stats {
-        avg_load_15min: host.load[2],
-        avg_load_1min: host.load[0],
-        avg_load_5min: host.load[1],
-        cpus_total: host.cpus,
-        mem_free_bytes: host.mem_free,
-        mem_total_bytes: host.mem_total,
-    };
-    let body = serde_json::to_vec(&stats).map_err(super::broken)?;
-    Ok(reply::legacy_json(body, &query(parts)?, &parts.headers))
-}

@@ -14,13 +14,13 @@ use super::files;
 use super::large;
 use super::metrics;
 use super::version;
-use crate::gate::{Action, Identity};
 use crate::intake::Ended;
 use crate::master::Master;
 use crate::show;
 use http::StatusCode;
 use http::request::Parts;
 use meseta_http::files::FileError;
+use meseta_http::gate::{Action, Identity};
 use meseta_http::negotiate::content_type;
 use meseta_http::{Accept, Body, MediaType, Refusal, Response, Wording, body, reply};
 use meseta_master_core::View;
@@ -164,11 +164,7 @@ impl Context<'_> {
     }
 
     fn allow(&self, action: Action<'_>) -> Result<(), Refusal> {
-        if self.master.gate.allows(&self.who, action) {
-            Ok(())
-        } else {
-            Err(Refusal::standard(StatusCode::FORBIDDEN))
-        }
+        self.master.gate.check(&self.who, action)
     }
 
     async fn view(&self) -> Result<Arc<View>, Ended> {
@@ -191,6 +187,7 @@ impl Context<'_> {
     }
 
     async fn get_metrics(&self) -> Result<Response, Refusal> {
+        self.allow(Action::ViewCluster)?;
         // All metrics come from one view at once: a timeout has nothing to leave out.
         let samples = metrics::samples(self.master, true).await?;
         let metrics = samples.into_iter().map(|sample| v1::Metric {
@@ -283,9 +280,7 @@ impl Context<'_> {
 /// TEARDOWN and `/teardown`.
 pub(super) async fn teardown(master: &Master, who: &Identity, id: String) -> Result<Response, Refusal> {
     let framework_id = FrameworkId::as_written(id);
-    if !master.gate.allows(who, Action::TeardownFramework(&framework_id)) {
-        return Err(Refusal::standard(StatusCode::FORBIDDEN));
-    }
+    master.gate.check(who, Action::TeardownFramework(&framework_id))?;
     let input = move |request| Input::Teardown {
         request,
         framework_id,

@@ -13,7 +13,6 @@ pub(super) use framework::{Fault, subscribe};
 
 use super::check_method;
 use super::records::{Records, UNREAD_BYTES_MAX};
-use crate::gate::{Action, Identity};
 use crate::intake::{Closed, Message, StreamPeer};
 use crate::master::Master;
 use crate::outbox::outbox;
@@ -21,6 +20,7 @@ use crate::sessions::CallRefused;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use meseta_http::gate::{Action, Identity};
 use meseta_http::listener::Connection;
 use meseta_http::negotiate::content_type;
 use meseta_http::{Accept, Body, MediaType, Refusal, Response, Wording, body, reply};

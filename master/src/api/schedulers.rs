@@ -6,13 +6,13 @@
 mod down;
 
 use super::scheduler::{Accepted, Fault, Refused, Request as Valid, read, subscribe};
-use crate::gate::{Action, Identity};
 use crate::intake::{CloseGuard, Closed, Ended, Message, StreamPeer};
 use crate::master::Master;
 use crate::outbox::outbox;
 use crate::sessions::CallRefused;
 use bytes::Bytes;
 use down::{Conversation, DownStream, Verdict};
+use meseta_http::gate::{Action, Identity};
 use meseta_http::listener::Connection;
 use meseta_master_core::io::{Event, Input, StreamId, Subscribe};
 use meseta_proto::binary;

@@ -3,10 +3,10 @@
 use super::{CommitAnswer, Owner};
 use crate::intake::{LinkPeer, StreamPeer, Watcher};
 use crate::outbox::Full;
-use meseta_master_core::Refusal;
 use meseta_master_core::io::{
     Change, CommitId, Effect, Event, Input, LinkId, OperatorEvent, Outcome, RequestId, Session, StreamId,
 };
+use meseta_master_core::{BROKEN, Refusal};
 use meseta_store as store;
 use meseta_types::link::ToAgent;
 use std::collections::{HashMap, VecDeque};
@@ -86,7 +86,7 @@ impl Owner {
                 self.carry_out(effect, &mut cut);
             }
             for input in cut.drain(..) {
-                self.step(input);
+                self.step(input, 0);
             }
         }
     }
@@ -100,6 +100,7 @@ impl Owner {
             Effect::ToAgent { link, message } => cut.extend(self.send_to_agent(link, message)),
             Effect::CloseLink { link } => drop(self.peers.links.remove(&link)),
             Effect::ToFramework { stream, event } => cut.extend(self.send_to_framework(stream, event)),
+            Effect::Pace { stream } => self.pace(stream),
             Effect::CloseStream { stream } => drop(self.peers.streams.remove(&stream)),
             Effect::Session {
                 framework_id,
@@ -125,6 +126,7 @@ impl Owner {
                     let _who_left_needs_none = waiting.send(answer);
                 }
             }
+            Effect::Note(note) if note.what == BROKEN => self.broken(&note.reason),
             Effect::Note(note) => tracing::info!(
                 what = note.what,
                 framework_id = note.framework_id.as_ref().map(tracing::field::display),
@@ -147,6 +149,18 @@ impl Owner {
                 peer.connection.iter().for_each(|c| c.cut());
                 self.link_closed(link)
             }
+        }
+    }
+
+    /// The core hears when the scheduler's connection has taken all that was sent to it so far.
+    fn pace(&mut self, stream: StreamId) {
+        if let Some(peer) = self.peers.streams.get(&stream) {
+            let read = peer.outbox.mark();
+            self.paced.push(Box::pin(async move {
+                // A connection that is gone reads no more; the core hears of that, too.
+                let _taken_or_gone = read.await;
+                stream
+            }));
         }
     }
 

@@ -99,3 +99,19 @@ async fn readers_of_the_state_that_stop_reading_hold_nobody_up() {
     let state = story.master.json("/state").await;
     assert_eq!(state["frameworks"][0]["tasks"].as_array().unwrap().len(), 8_000);
 }
+
+/// More answers than may wait unread for a framework.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_framework_that_reads_is_told_of_all_tasks_it_asks_for() {
+    const TASKS: usize = 130_000;
+    let mut story = Story::begin().await;
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|n| json!({"task_id": {"value": format!("t{n}")}}))
+        .collect();
+    let call = json!({"type": "RECONCILE", "reconcile": {"tasks": tasks}});
+    assert_eq!(story.call(call).await.status, 202);
+    for n in 0..TASKS {
+        let update = within("an update", story.events.next_of("UPDATE")).await;
+        assert_eq!(update["update"]["status"]["task_id"]["value"], format!("t{n}"));
+    }
+}

@@ -7,4 +7,5 @@ mod conversation;
 mod durable;
 mod http;
 mod limits;
+mod operators;
 mod support;

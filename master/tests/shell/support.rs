@@ -1,5 +1,6 @@
 //! A master on an ephemeral port, and a client that shows what is on the wire.
 
+use meseta_http::gate::Gate;
 use meseta_http::logging::LogLevel;
 use meseta_master::{Config, Env, Running, start, system_entropy, system_wall_clock};
 use meseta_store::{Memory, Store};
@@ -35,6 +36,11 @@ impl Master {
 
     /// Answers requests; may not have read its registry yet.
     pub(crate) async fn start_with(config: Config, store: Arc<dyn Store>) -> Master {
+        Master::start_behind(Gate::default(), config, store).await
+    }
+
+    /// As [`Master::start_with`], with requests judged by this gate.
+    pub(crate) async fn start_behind(gate: Gate, config: Config, store: Arc<dyn Store>) -> Master {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let env = Env {
             listener,
@@ -43,6 +49,7 @@ impl Master {
             entropy: system_entropy().unwrap(),
             log_level: LogLevel::detached(),
             log_file: None,
+            gate,
         };
         let running = start(config, env).unwrap();
         let address = running.address();

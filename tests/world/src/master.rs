@@ -8,7 +8,7 @@ use meseta_master_core::io::{
     Call, Change, CommitId, Effect, Effects, Input, LinkId, Outcome, RequestId, Session,
     StreamId as CoreStream, Subscribe,
 };
-use meseta_master_core::{Config, MasterCore, Recovered};
+use meseta_master_core::{BROKEN, Config, MasterCore, Recovered};
 use meseta_types::link::{FromAgent, ToAgent};
 use meseta_types::random::Random;
 use meseta_types::{FrameworkId, Mono};
@@ -213,9 +213,10 @@ impl World {
                 self.mark_event(&event);
                 self.send_to_framework(stream, event);
             }
+            Effect::Pace { stream } => self.pace(stream),
             Effect::CloseStream { stream } => self.close_stream_at_master(stream),
             Effect::Note(note) => {
-                if note.what == "broken" {
+                if note.what == BROKEN {
                     self.fail(format!("master: {}", note.reason));
                 }
             }
@@ -398,6 +399,23 @@ impl World {
             stream.last = stream.last.max(self.now + delay);
             let at = stream.last;
             self.heap.push(at, Event::ToFramework(id, event));
+        }
+    }
+
+    /// The scheduler has read what was sent when the last of it has arrived.
+    fn pace(&mut self, stream: CoreStream) {
+        let id = stream.0 as StreamId;
+        if let Some(stream) = self.streams.get(id) {
+            let at = stream.last.max(self.now);
+            self.heap.push(at, Event::Paced(id));
+        }
+    }
+
+    pub(crate) fn paced(&mut self, id: StreamId) {
+        let stream = &self.streams[id];
+        if stream.master_end && stream.master_life == self.master.life {
+            let stream = CoreStream(id as u64);
+            self.master_step(Input::Paced { stream });
         }
     }
 

@@ -60,6 +60,7 @@ pub(crate) enum Event {
     Subscribe(StreamId),
     ToFramework(StreamId, master_core::io::Event),
     MasterSeesStreamEnd(StreamId),
+    Paced(StreamId),
     FrameworkSeesStreamEnd(StreamId),
     Call {
         stream: StreamId,
@@ -199,6 +200,7 @@ impl World {
             Event::Subscribe(stream) => self.subscribe_arrives(stream),
             Event::ToFramework(stream, event) => self.reach_framework(stream, event),
             Event::MasterSeesStreamEnd(stream) => self.master_sees_stream_end(stream),
+            Event::Paced(stream) => self.paced(stream),
             Event::FrameworkSeesStreamEnd(stream) => self.framework_sees_stream_end(stream),
             Event::Call {
                 stream,

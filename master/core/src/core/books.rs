@@ -3,6 +3,7 @@
 //! Every sum and list that [`super::check`] recomputes is written here and nowhere else, so that a task, an executor or
 //! an offer is in all its places or in none.
 
+use super::reconcile::Reconciling;
 use super::{Cx, MasterCore};
 use crate::io::{LinkId, RequestId, StreamId, Subscribe};
 use crate::pages::{AgentKey, FrameworkKey, OfferKey, TaskKey};
@@ -45,6 +46,8 @@ pub(super) struct FrameworkBook {
     pub(super) offers: BTreeSet<OfferKey>,
     /// Agents where it has something.
     pub(super) agents: BTreeSet<AgentKey>,
+    /// What it asked for with `RECONCILE` and was not told yet.
+    pub(super) reconciling: Reconciling,
     /// Its removal waits for the registry.
     pub(super) removing: Option<Removing>,
 }

@@ -12,27 +12,40 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Checked = Result<(), Broken>;
 
+/// What each framework has and is offered on each agent.
+type Sums = BTreeMap<AgentKey, BTreeMap<FrameworkKey, Usage>>;
+
+fn sum_of(sums: &mut Sums, agent: AgentKey, framework: FrameworkKey) -> &mut Usage {
+    sums.entry(agent).or_default().entry(framework).or_default()
+}
+
 pub(super) fn check(core: &MasterCore) -> Checked {
-    let mut sums: BTreeMap<(AgentKey, FrameworkKey), Usage> = BTreeMap::new();
+    let mut sums = Sums::new();
     for (key, task) in core.tasks.iter() {
         check_task(core, key, task)?;
         if task.list == TaskList::Active
             && !task.state().is_terminal()
             && let Some(agent) = core.agent_ids.get(&task.agent_id)
         {
-            sums.entry((agent, task.framework)).or_default().used += &task.resources;
+            sum_of(&mut sums, agent, task.framework).used += &task.resources;
         }
     }
     for (agent, entry) in core.agents.iter() {
         for ((framework, _), executor) in &entry.executors {
-            sums.entry((agent, *framework)).or_default().used += &executor.resources;
+            sum_of(&mut sums, agent, *framework).used += &executor.resources;
         }
     }
     for (key, offer) in core.offers.iter() {
         check_offer(core, key)?;
-        sums.entry((offer.agent, offer.framework)).or_default().offered += &offer.resources;
+        sum_of(&mut sums, offer.agent, offer.framework).offered += &offer.resources;
     }
-    sums.retain(|_, usage| !usage.used.is_empty() || !usage.offered.is_empty());
+    let mut places: BTreeMap<FrameworkKey, BTreeSet<AgentKey>> = BTreeMap::new();
+    for (agent, usages) in &mut sums {
+        usages.retain(|_, usage| !usage.used.is_empty() || !usage.offered.is_empty());
+        for framework in usages.keys() {
+            places.entry(*framework).or_default().insert(*agent);
+        }
+    }
     let taken = core
         .tasks
         .iter()
@@ -51,7 +64,7 @@ pub(super) fn check(core: &MasterCore) -> Checked {
         check_agent(core, agent, entry, &sums)?;
     }
     for (framework, _) in core.frameworks.iter() {
-        check_framework(core, framework, &sums)?;
+        check_framework(core, framework, places.remove(&framework).unwrap_or_default())?;
     }
     check_sessions(core)?;
     check_timers(core)?;
@@ -161,12 +174,7 @@ fn check_offer(core: &MasterCore, key: OfferKey) -> Checked {
     })
 }
 
-fn check_agent(
-    core: &MasterCore,
-    agent: AgentKey,
-    entry: &Agent,
-    sums: &BTreeMap<(AgentKey, FrameworkKey), Usage>,
-) -> Checked {
+fn check_agent(core: &MasterCore, agent: AgentKey, entry: &Agent, sums: &Sums) -> Checked {
     let at = || format!("agent {}", entry.id);
     let Some(book) = core.agent_books.get(agent) else {
         return Err(Broken(format!("{}: no book", at())));
@@ -183,12 +191,9 @@ fn check_agent(
     ensure(!known_elsewhere, || {
         format!("{}: registered and in another set", at())
     })?;
-    let summed: BTreeMap<FrameworkKey, Usage> = sums
-        .iter()
-        .filter(|((a, _), _)| *a == agent)
-        .map(|((_, f), u)| (*f, u.clone()))
-        .collect();
-    ensure(summed == entry.usage, || {
+    let none = BTreeMap::new();
+    let summed = sums.get(&agent).unwrap_or(&none);
+    ensure(*summed == entry.usage, || {
         format!("{}: kept {:?}, summed up {summed:?}", at(), entry.usage)
     })?;
     let mut taken = Resources::new();
@@ -202,11 +207,7 @@ fn check_agent(
     })
 }
 
-fn check_framework(
-    core: &MasterCore,
-    framework: FrameworkKey,
-    sums: &BTreeMap<(AgentKey, FrameworkKey), Usage>,
-) -> Checked {
+fn check_framework(core: &MasterCore, framework: FrameworkKey, agents: BTreeSet<AgentKey>) -> Checked {
     let (Some(entry), Some(book)) = (
         core.frameworks.get(framework),
         core.framework_books.get(framework),
@@ -226,11 +227,6 @@ fn check_framework(
         book.stream.is_some() == (entry.state == FrameworkState::Connected),
         || format!("{}: stream and state differ", at()),
     )?;
-    let agents: BTreeSet<AgentKey> = sums
-        .keys()
-        .filter(|(_, f)| *f == framework)
-        .map(|(agent, _)| *agent)
-        .collect();
     ensure(agents == book.agents, || {
         format!("{}: on {agents:?}, listed {:?}", at(), book.agents)
     })?;

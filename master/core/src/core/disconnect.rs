@@ -1,5 +1,6 @@
 //! Links and streams that closed: what stays, what goes, and how long is waited.
 
+use super::reconcile::Reconciling;
 use super::{Cx, LinkUse, MasterCore, Timer};
 use crate::io::{Effect, LinkId, Session, StreamId};
 use crate::pages::{AgentKey, FrameworkKey};
@@ -103,6 +104,7 @@ impl MasterCore {
     fn framework_disconnected(&mut self, cx: &mut Cx, framework: FrameworkKey) {
         if let Some(book) = self.framework_books.get_mut(framework) {
             book.stream = None;
+            book.reconciling = Reconciling::default();
         }
         let Some(entry) = self.frameworks.get_mut(framework) else {
             return;

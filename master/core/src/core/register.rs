@@ -121,15 +121,16 @@ impl MasterCore {
             ..spec
         };
         let agent = self.add_agent(cx, admission.id, spec);
+        if let Some(link) = link {
+            self.connect_agent(cx, agent, link);
+        }
         self.announce_agent(cx, agent);
-        match link {
-            Some(link) => {
-                self.connect_agent(cx, agent, link);
-                self.say_registered(cx, agent);
-                self.ping(cx, agent);
-            }
+        if link.is_some() {
+            self.say_registered(cx, agent);
+            self.ping(cx, agent);
+        } else {
             // Its next attempt will replace it; without one it will be found unreachable.
-            None => self.disconnected(cx, agent),
+            self.disconnected(cx, agent);
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::books::Removing;
 use super::commits::Pending;
+use super::reconcile::Reconciling;
 use super::subscribe::refuse_stream;
 use super::{Cx, MasterCore, Timer};
 use crate::config::REMOVED_FRAMEWORKS_MAX;
@@ -80,10 +81,10 @@ impl MasterCore {
         self.removed_order.push_back(id.clone());
         self.timers.cancel(Timer::Failover(framework));
         // From here on nothing is told to the framework: its stream just ends.
-        let stream = self
-            .framework_books
-            .get_mut(framework)
-            .and_then(|book| book.stream.take());
+        let stream = self.framework_books.get_mut(framework).and_then(|book| {
+            book.reconciling = Reconciling::default();
+            book.stream.take()
+        });
         self.discard_offers_to(cx, framework);
         for agent in self.agents_of(framework) {
             self.send(

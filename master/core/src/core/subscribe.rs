@@ -8,6 +8,7 @@
 //! | disconnected, recovered | connected again, the failover timer stops |
 //! | removed | ERROR, the stream ends |
 
+use super::reconcile::Reconciling;
 use super::{Cx, MasterCore, Timer};
 use crate::io::{Effect, Event, OperatorEvent, RequestId, Session, StreamId, Subscribe};
 use crate::pages::{AgentKey, FrameworkKey};
@@ -105,6 +106,7 @@ impl MasterCore {
         self.streams.insert(stream, framework);
         if let Some(book) = self.framework_books.get_mut(framework) {
             book.stream = Some(stream);
+            book.reconciling = Reconciling::default();
         }
         let Some(entry) = self.frameworks.get_mut(framework) else {
             return;

@@ -8,6 +8,7 @@ use crate::show;
 use meseta_master_core::View;
 use meseta_master_core::pages::FrameworkKey;
 use meseta_master_core::state::{Framework, FrameworkState, Offer, Task, TaskList, Usage};
+use meseta_proto::convert;
 use meseta_proto::json::to_vec;
 use meseta_proto::mesos::v1;
 use meseta_types::AgentId;
@@ -164,7 +165,7 @@ fn executor(
     spec: &ExecutorSpec,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let info: v1::ExecutorInfo = show::carried(&spec.wire);
+    let info = convert::executor::to_shown_info(spec, &framework.id);
     Object::whole(out, |shown| {
         shown.text("executor_id", spec.executor_id.as_str())?;
         shown.text("name", &spec.name)?;

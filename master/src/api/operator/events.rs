@@ -3,12 +3,12 @@
 use super::{Context, state};
 use crate::api::records::{Encode, Records, UNREAD_BYTES_MAX};
 use crate::api::sink::{Json, Protobuf, Sink};
-use crate::gate::Action;
 use crate::intake::Watcher;
 use crate::outbox::outbox;
 use crate::show;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use meseta_http::gate::Action;
 use meseta_http::listener::Connection;
 use meseta_http::{Body, MediaType, Refusal, Response};
 use meseta_master_core::View;

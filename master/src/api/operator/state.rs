@@ -2,8 +2,8 @@
 
 use super::Context;
 use crate::api::sink::{Json, Protobuf, Sink};
-use crate::gate::Action;
 use crate::show;
+use meseta_http::gate::Action;
 use meseta_http::{MediaType, Refusal, Response};
 use meseta_master_core::View;
 use meseta_master_core::pages::FrameworkKey;

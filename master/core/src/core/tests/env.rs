@@ -546,6 +546,7 @@ fn show(effect: &Effect) -> String {
         Effect::ToAgent { link, message } => format!("link{} <- {}", link.0, show_message(message)),
         Effect::CloseLink { link } => format!("link{} closed", link.0),
         Effect::ToFramework { stream, event } => format!("stream{} <- {}", stream.0, show_event(event)),
+        Effect::Pace { stream } => format!("stream{} paced", stream.0),
         Effect::CloseStream { stream } => format!("stream{} closed", stream.0),
         Effect::Session {
             framework_id,

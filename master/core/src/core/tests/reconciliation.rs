@@ -1,7 +1,7 @@
 //! What the master says of tasks when asked.
 
 use super::env::*;
-use crate::io::Call;
+use crate::io::{Call, Input};
 use meseta_types::TaskState;
 
 #[test]
@@ -118,4 +118,41 @@ fn operations_are_unknown_by_where_they_are_said_to_be() {
         "stream2 <- OPERATION c Unknown 'Reconciliation: Operation is unknown and no 'agent_id' was provided'",
         "note acknowledge_operation_status: unknown operation",
     ]);
+}
+
+/// What the effects are, in short: how many updates, then whether more waits.
+fn told(env: &mut Env) -> (usize, bool) {
+    let lines = env.take();
+    let paced = lines.iter().filter(|line| line.ends_with("paced")).count();
+    assert!(paced <= 1, "{paced} marks");
+    (lines.len() - paced, paced == 1)
+}
+
+#[test]
+fn more_answers_than_a_scheduler_may_leave_unread_wait_until_it_has_read() {
+    let (mut env, _, stream) = Env::running();
+    let names: Vec<String> = (0..5000).map(|n| format!("n{n}")).collect();
+    let named: Vec<(&str, Option<&str>)> = names.iter().map(|name| (name.as_str(), None)).collect();
+    env.reconcile(stream, "m-0000", &named);
+    assert_eq!(told(&mut env), (4096, true));
+    // Asked again before it has read: nothing more is said until then, and then all of it.
+    env.reconcile(stream, "m-0000", &[]);
+    env.expect(&[]);
+    env.step(Input::Paced { stream });
+    assert_eq!(told(&mut env), (1 + 5000 - 4096, false));
+    env.step(Input::Paced { stream });
+    env.expect(&[]);
+}
+
+#[test]
+fn a_scheduler_that_left_is_told_nothing_of_what_it_had_asked() {
+    let (mut env, _, stream) = Env::running();
+    let names: Vec<String> = (0..5000).map(|n| format!("n{n}")).collect();
+    let named: Vec<(&str, Option<&str>)> = names.iter().map(|name| (name.as_str(), None)).collect();
+    env.reconcile(stream, "m-0000", &named);
+    assert_eq!(told(&mut env), (4096, true));
+    env.step(Input::StreamClosed { stream });
+    env.forget();
+    env.step(Input::Paced { stream });
+    env.expect(&[]);
 }

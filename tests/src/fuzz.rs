@@ -6,6 +6,7 @@ use meseta_proto::mesos::v1::scheduler::call::Type;
 use meseta_proto::mesos::v1::{agent, executor, master, scheduler};
 use meseta_proto::prost::Message;
 use meseta_proto::recordio::{self, Decoder};
+use meseta_proto::secrets::without_secrets;
 use meseta_proto::{Described, binary, convert, json, transcode};
 use meseta_types::attribute::Attributes;
 use meseta_types::{FrameworkId, Resources, Role};
@@ -85,6 +86,11 @@ pub fn protobuf_call(data: &[u8]) {
         let outcome = transcode::to_json::<M>(data, &mut printed);
         outcome.unwrap_or_else(|e| panic!("what was decoded cannot be printed: {e}"));
         assert_eq!(printed, json::to_vec(&message));
+        let shown = without_secrets::<M>(data);
+        assert!(
+            M::decode(&shown[..]).is_ok(),
+            "a message without its secrets cannot be decoded"
+        );
         Some(message)
     }
     if let Some(call) = one::<scheduler::Call>(data) {

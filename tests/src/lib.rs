@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod floor;
 pub mod fuzz;
 pub mod golden;
+pub mod grpc;
 pub mod journal;
 pub mod ports;
 pub mod scheduler;

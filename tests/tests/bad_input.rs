@@ -1,10 +1,12 @@
 //! The bar "bad input": nothing sent from outside stops the service, and what is refused is refused in words.
 #![allow(clippy::unwrap_used)]
 
+use bytes::Bytes;
 use meseta_tests::bar::{self, Bar};
 use meseta_tests::daemon::Pair;
 use meseta_tests::fuzz::{self, Target};
 use meseta_tests::golden::http::{self, Connection, Response};
+use meseta_tests::grpc::{self, Outcome};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -90,6 +92,7 @@ fn bad_input_is_refused_in_words_and_stops_nobody() {
             faults.extend(alive(port, path));
         }
         sent += raw(port, &mut faults);
+        sent += grpc_frames(port, &mut faults);
         for fault in &faults {
             println!("{who}: {fault}");
         }
@@ -258,6 +261,71 @@ fn raw(port: u16, faults: &mut Vec<String>) -> usize {
         faults.extend(alive(port, &format!("raw request {n}")));
     }
     count
+}
+
+/// Bodies of gRPC calls that no service may take: garbage, and frames that break off or lie.
+fn no_calls() -> Vec<(&'static str, Vec<Bytes>)> {
+    let bytes = Bytes::from_static;
+    let framed = |message: &[u8]| vec![grpc::framed(message)];
+    vec![
+        ("garbage", vec![bytes(b"this is no frame at all")]),
+        ("zeros and ones", vec![Bytes::from([0xff; 1 << 16].to_vec())]),
+        ("half a head", vec![bytes(&[0, 0, 0])]),
+        (
+            "a frame that breaks off",
+            vec![bytes(b"\x00\x00\x00\x10\x00half")],
+        ),
+        (
+            "a frame of 4 GiB",
+            vec![bytes(b"\x00\xff\xff\xff\xff"), bytes(b"abc")],
+        ),
+        ("a compressed frame", vec![bytes(b"\x01\x00\x00\x00\x03abc")]),
+        (
+            "an unknown kind of frame",
+            vec![bytes(b"\x07\x00\x00\x00\x03abc")],
+        ),
+        ("a frame without protobuf", framed(b"\xff\xff\xff\xff")),
+        ("half a message", framed(b"\x0a\x7f\x01")),
+        ("deep messages", framed(&[0x0a, 0x7f].repeat(100_000))),
+        ("an oversized message", framed(&vec![0x0a; OVERSIZE])),
+        (
+            "a message, then garbage",
+            vec![grpc::framed(b""), bytes(b"\xff\xff\xff\xff\xff\xff")],
+        ),
+    ]
+}
+
+/// Frames on the port of gRPC: every call ends, none with success, and the service goes on.
+fn grpc_frames(port: u16, faults: &mut Vec<String>) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let paths = [
+        "/meseta.link.v1.AgentLink/Connect",
+        "/meseta.scheduler.v1.Scheduler/Connect",
+        "/meseta.scheduler.v1.Scheduler/Call",
+        "/meseta.scheduler.v1.Scheduler/Nothing",
+        "/no.such.Service/Method",
+    ];
+    let mut sent = 0;
+    for path in paths {
+        for (what, body) in no_calls() {
+            let what = format!("gRPC {path}: {what}");
+            sent += 1;
+            match runtime.block_on(grpc::call(port, path, body)) {
+                Ok(Outcome::Status(0) | Outcome::Silence) | Err(_) => {
+                    faults.push(format!("{what}: taken, or lost"))
+                }
+                Ok(Outcome::Http(status)) if !(400..500).contains(&status) => {
+                    faults.push(format!("{what}: HTTP {status}"));
+                }
+                Ok(Outcome::Status(_) | Outcome::Http(_) | Outcome::Reset) => {}
+            }
+            faults.extend(alive(port, &what));
+        }
+    }
+    sent
 }
 
 fn corpus(target: &str) -> BTreeMap<PathBuf, Vec<u8>> {

@@ -84,6 +84,7 @@ pub const KNOWN: &[Known] = &[
     ),
     // flags and figures of our own
     known("*", "name max_request_bytes", "a flag of ours"),
+    known("*", "name master/broken_invariants", "a figure of ours"),
     known("*", "name master/inputs", "a figure of ours"),
     known("*", "name slave/broken_invariants", "a figure of ours"),
     known("*", "name slave/ignored_inputs", "a figure of ours"),
@@ -181,11 +182,6 @@ pub const KNOWN: &[Known] = &[
         "the recorded agent has a reservation left",
     ),
     // what the agent and the master show of the past
-    known(
-        "agent-with-tasks/GET_*",
-        "*.status_update_*",
-        "an agent shows an update only until it is acknowledged",
-    ),
     known("agent-with-tasks/GET_*", "*.completed_frameworks", PAST),
     known("agent-v0-with-tasks/*state", ".completed_frameworks", PAST),
     known(
@@ -212,11 +208,6 @@ pub const KNOWN: &[Known] = &[
         "* FAILURE pyexec",
         ".failure.status",
         "the process that stands for the executor is killed here",
-    ),
-    known(
-        "agent-lifecycle/operator-SUBSCRIBE AGENT_ADDED",
-        ".agent_added.agent.active",
-        "an agent that comes back after it unregistered is announced just before its link counts",
     ),
     // texts that say more, or depend on timing
     known(

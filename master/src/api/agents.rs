@@ -18,8 +18,8 @@ use meseta_proto::meseta::link::v1::{AgentFrame, Alive, MasterFrame, MasterItem,
 use meseta_proto::prost::Message as _;
 use meseta_types::link::{FromAgent, ToAgent};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -83,6 +83,9 @@ impl AgentLink for Agents {
             let ended = loop {
                 let (items, bytes) = match incoming.next(&progress).await {
                     Ok(Some(items)) => items,
+                    Ok(None) if peer.is_some() => {
+                        break Err("it ended before the agent said who it is".to_owned());
+                    }
                     Ok(None) => break Ok(()),
                     Err(why) => break Err(why),
                 };
@@ -105,6 +108,7 @@ impl AgentLink for Agents {
                 Ok(()) => tracing::debug!(link = link.0, "an agent closed its link"),
                 Err(why) => {
                     tracing::info!(link = link.0, "an agent's link ends: {why}");
+                    let _first_and_only = progress.fault.set(why);
                     // It may hold on to what it does not read.
                     connection.iter().for_each(|c| c.cut());
                 }
@@ -127,6 +131,8 @@ struct Progress {
     epoch: AtomicU64,
     /// The last item taken from the agent.
     ack: AtomicU64,
+    /// What was wrong with what the agent said: the link ends with it.
+    fault: OnceLock<String>,
 }
 
 impl Progress {
@@ -235,7 +241,10 @@ impl Stream for Outgoing {
             Poll::Ready(None) if this.inlet.is_cut() => {
                 Poll::Ready(Some(Err(Status::resource_exhausted("does not read"))))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                let fault = this.progress.fault.get();
+                Poll::Ready(fault.map(|why| Err(Status::invalid_argument(why.as_str()))))
+            }
             Poll::Pending => {
                 if this.alive.poll_tick(cx).is_pending() {
                     return Poll::Pending;

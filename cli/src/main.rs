@@ -89,14 +89,14 @@ fn report(failure: &Failure, as_json: bool) -> ExitCode {
 /// Runs a command; `Ok` is an exit code that needs no words.
 async fn run(global: &Global, command: Command) -> Result<u8, Failure> {
     // These give --timeout a meaning of their own: it ends the waiting, not what is waited for.
-    match command {
+    let command = match command {
         Command::Up(args) => return up::run(global, &args).await,
         Command::Execute(args) => return execute::run(global, &args).await,
-        Command::App(args) => return app::run(global, args).await,
-        Command::Deployment(args) => return app::deployment::run(global, args.verb).await,
+        Command::App(args) if args.waits() => return app::run(global, args).await,
+        Command::Deployment(args) if args.waits() => return app::deployment::run(global, args.verb).await,
         Command::Apply(args) => return app::apply(global, &args).await,
-        _ => {}
-    }
+        command => command,
+    };
     let asked = answer(global, command);
     match global.timeout {
         None => asked.await,
@@ -110,6 +110,8 @@ async fn run(global: &Global, command: Command) -> Result<u8, Failure> {
 async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Status(args) => status::run(global, args.name.as_deref()).await,
+        Command::App(args) => app::run(global, args).await,
+        Command::Deployment(args) => app::deployment::run(global, args.verb).await,
         Command::Diff(args) => app::diff(global, &args).await,
         Command::Validate(args) => app::validate(global, &args),
         Command::Why(args) => app::why_app(global, &args).await,
@@ -134,8 +136,6 @@ async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
         | Command::Cron(_)
         | Command::Up(_)
         | Command::Execute(_)
-        | Command::App(_)
-        | Command::Deployment(_)
         | Command::Apply(_) => Ok(0),
     }
 }

@@ -33,6 +33,28 @@ pub(crate) struct AppArgs {
     pub(crate) verb: Option<AppVerb>,
 }
 
+impl AppArgs {
+    /// Whether it may wait for a deployment, which `--timeout` then bounds.
+    pub(crate) fn waits(&self) -> bool {
+        match &self.verb {
+            None => false,
+            Some(verb) => matches!(
+                verb,
+                AppVerb::Create(_)
+                    | AppVerb::Update(_)
+                    | AppVerb::Scale { .. }
+                    | AppVerb::Restart { .. }
+                    | AppVerb::Suspend { .. }
+                    | AppVerb::Resume { .. }
+                    | AppVerb::Rollback { .. }
+                    | AppVerb::Delete { .. }
+                    | AppVerb::Wait { .. }
+                    | AppVerb::Edit { .. }
+            ),
+        }
+    }
+}
+
 /// Which apps are listed.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct AppFilter {
@@ -261,6 +283,16 @@ pub(crate) struct UpdateArgs {
 pub(crate) struct DeploymentArgs {
     #[command(subcommand)]
     pub(crate) verb: Option<DeploymentVerb>,
+}
+
+impl DeploymentArgs {
+    /// Whether it may wait for a deployment, which `--timeout` then bounds.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(
+            &self.verb,
+            Some(DeploymentVerb::Watch { .. } | DeploymentVerb::Rollback { .. })
+        )
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,11 +8,13 @@ use crate::args::Global;
 use crate::ask;
 use crate::cluster::{list as members, string};
 use crate::failure::{Failure, exit};
+use crate::look::{Look, Tone};
 use crate::output::{self, Format, Style, block};
 use crate::text::{age, plural};
 use http::Method;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 
 /// Carries out a verb; without one, lists.
 pub(crate) async fn run(global: &Global, verb: Option<DeploymentVerb>) -> Result<u8, Failure> {
@@ -70,13 +72,13 @@ async fn show(global: &Global, apps: &Apps, id: &str) -> Result<u8, Failure> {
     let out = match global.format() {
         Format::Json | Format::Jsonl => format!("{}\n", found.value),
         Format::Name => format!("{}\n", string(&found.value, &["id"])),
-        _ => plan(&found),
+        _ => plan(&found, Look::of(global, std::io::stdout().is_terminal())),
     };
     Ok(output::print(&out).err().unwrap_or(0))
 }
 
 /// The plan with its done, current and coming steps.
-fn plan(found: &Dated<Value>) -> String {
+fn plan(found: &Dated<Value>, look: Look) -> String {
     let deployment = &found.value;
     let affected: Vec<&str> = members(deployment, "affectedApps")
         .iter()
@@ -94,15 +96,15 @@ fn plan(found: &Dated<Value>) -> String {
     let current = count(deployment, "currentStep");
     for (index, step) in (1_u64..).zip(members(deployment, "steps")) {
         let state = match index.cmp(&current) {
-            std::cmp::Ordering::Less => "done",
-            std::cmp::Ordering::Equal => "now",
-            std::cmp::Ordering::Greater => "-",
+            std::cmp::Ordering::Less => look.good(),
+            std::cmp::Ordering::Equal => look.waiting(),
+            std::cmp::Ordering::Greater => look.paint(Tone::Dim, "-"),
         };
         let actions: Vec<String> = members(step, "actions")
             .iter()
             .map(|a| format!("{} {}", action_word(string(a, &["action"])), string(a, &["app"])))
             .collect();
-        let _ = writeln!(text, "  {index}  {state:4}  {}", actions.join(", "));
+        let _ = writeln!(text, "  {index}  {state}  {}", actions.join(", "));
     }
     text
 }
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn a_plan_shows_what_is_done_and_what_comes() {
         assert_eq!(
-            plan(&find(&two(), "5f1c").unwrap()),
+            plan(&find(&two(), "5f1c").unwrap(), Look::default()),
             "\
 deployment  5f1c2a90-1
 apps        /db /web
@@ -241,9 +243,9 @@ step        2/3
 age         40s
 version     2026-11-21T12:00:00.000Z
 
-  1  done  start /db
-  2  now   scale /db
-  3  -     restart /web
+  1  ok  start /db
+  2  *  scale /db
+  3  -  restart /web
 "
         );
     }

@@ -166,6 +166,7 @@ fn wanted(args: &UpdateArgs, current: &Value) -> Result<Value, Failure> {
         lay_pair(&mut body, pair)?;
     }
     lay_fields(&mut body, &args.fields);
+    let body = definition::submittable(Kind::App, body);
     match body.as_object().is_some_and(|members| members.is_empty()) {
         true => Err(
             Failure::new("nothing-asked", exit::USAGE, "no change is asked for")

@@ -5,7 +5,7 @@
 use crate::app::client::{seconds, short_deployment};
 use crate::app::list::{WAITING_AFTER, count, has_health_checks, step};
 use crate::app::room::{Need, Room};
-use crate::cluster::{Cluster, list, number, short_task, string};
+use crate::cluster::{Cluster, list, number, short_id, short_task, string};
 use crate::text::{age, cores, harmless, plural};
 use crate::view::node_state;
 use serde_json::{Value, json};
@@ -317,7 +317,9 @@ fn unreachable(facts: &Facts) -> Option<Cause> {
         .iter()
         .filter(|t| string(t, &["state"]) == "TASK_UNREACHABLE" || lost_agent(t) == Some(true))
         .collect();
-    let first = lost.first()?;
+    let Some(first) = lost.first() else {
+        return given_up(facts);
+    };
     let mut hosts: Vec<&str> = lost.iter().map(|t| string(t, &["host"])).collect();
     hosts.sort_unstable();
     hosts.dedup();
@@ -341,6 +343,28 @@ fn unreachable(facts: &Facts) -> Option<Cause> {
             "agent {} cannot be reached; {more} {is_one} there, {replaced}",
             hosts.join(", ")
         ),
+    )
+}
+
+/// The master has given up an agent with instances of this app, and their replacements are not placed.
+fn given_up(facts: &Facts) -> Option<Cause> {
+    let (cluster, _) = (facts.cluster.as_ref()?, wants_room(facts)?);
+    let prefix = task_prefix(string(&facts.app, &["id"]));
+    let mine = |t: &&Value| string(t, &["task_id", "value"]).starts_with(&prefix);
+    let gone: Vec<&Value> = cluster.unreachable_tasks.iter().filter(mine).collect();
+    let last = gone.last()?;
+    let since = list(last, "statuses")
+        .last()
+        .and_then(|s| number(s, &["timestamp"]));
+    let since = since.map_or(String::new(), |t| format!(" since {}", age(facts.now - t)));
+    let agent = short_id(string(last, &["agent_id", "value"]));
+    let instances = match gone.len() {
+        1 => "an instance was there and has".to_owned(),
+        n => format!("{n} instances were there and have"),
+    };
+    cause(
+        "unreachable",
+        format!("agent {agent} cannot be reached{since}, {instances} no new place yet"),
     )
 }
 

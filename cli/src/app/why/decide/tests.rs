@@ -174,6 +174,24 @@ fn an_agent_that_cannot_be_reached() {
 }
 
 #[test]
+fn an_agent_that_was_given_up() {
+    let mut lost = facts(app(&json!({})), Some(entry(true, 0, 10.0)), vec![]);
+    if let Some(cluster) = &mut lost.cluster {
+        cluster.unreachable_tasks = vec![json!({
+            "task_id": {"value": "web.instance-3f2a91c0-1._app.1"}, "agent_id": {"value": "m-S3"},
+            "statuses": [{"state": "TASK_UNREACHABLE", "timestamp": NOW - 10.0}],
+        })];
+    }
+    says(
+        &lost,
+        "unreachable",
+        "/web waits for 1 of 1 instances, since 10s: agent S3 cannot be reached since 10s, an instance was there and has no \
+         new place yet.",
+    );
+    assert_eq!(decide(&lost).also[0].code, "no-offers");
+}
+
+#[test]
 fn a_held_deployment() {
     let sick = json!({"version": stamp(30.0), "healthCheckResults": []});
     let more = json!({

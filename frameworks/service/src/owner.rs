@@ -82,6 +82,9 @@ impl std::fmt::Display for Ended {
     }
 }
 
+/// After so long a launch has reached the master or never will.
+const LAUNCH_SETTLES: Duration = Duration::from_secs(60);
+
 /// How a call to the master ended, as far as there is something left to do.
 enum Called {
     /// Nothing.
@@ -203,7 +206,7 @@ impl Owner {
     /// How long until the engine wants a tick.
     fn wait(&self) -> Duration {
         let now = self.now();
-        let Some(at) = self.engine.deadline(now) else {
+        let Some(at) = self.engine.deadline() else {
             return LOOK;
         };
         let ahead = u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0);
@@ -397,7 +400,10 @@ impl Owner {
     }
 
     fn reconcile(&mut self) {
-        let tasks: Vec<_> = self.model.tasks().collect();
+        // A launch that is under way may arrive after the question, and would be unknown.
+        let settled = u64::try_from(LAUNCH_SETTLES.as_nanos()).unwrap_or(u64::MAX);
+        let before = Wall(self.now().0.saturating_sub_unsigned(settled));
+        let tasks: Vec<_> = self.model.tasks(before).collect();
         self.ask_about(tasks);
         self.reconcile_all();
     }

@@ -160,7 +160,7 @@ impl World {
 
     fn arm_service(&mut self) {
         let now = self.steady_wall(SERVICE);
-        let Some(at) = self.service.engine.as_ref().and_then(|e| e.deadline(now)) else {
+        let Some(at) = self.service.engine.as_ref().and_then(|e| e.deadline()) else {
             return;
         };
         let wait = Duration::from_nanos(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0));

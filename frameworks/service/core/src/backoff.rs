@@ -2,13 +2,15 @@
 
 use crate::app::{AppId, Backoff, Version};
 use meseta_types::Wall;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The delays in force.
 #[derive(Clone, Debug, Default)]
 pub struct Delays {
     of: BTreeMap<AppId, Delay>,
+    /// Waits that are not over, by their end.
+    ends: BTreeSet<(Wall, AppId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,21 +47,42 @@ impl Delays {
             until,
             expires: after(until, backoff.max),
         };
-        self.of.insert(app.clone(), delay);
+        self.ends.insert((until, app.clone()));
+        if let Some(before) = self.of.insert(app.clone(), delay) {
+            self.unlist(app, before.until, until);
+        }
     }
 
     /// The next launch does not wait. Returns whether it would have.
     pub fn reset(&mut self, app: &AppId) -> bool {
-        self.of.remove(app).is_some()
+        let Some(before) = self.of.remove(app) else {
+            return false;
+        };
+        self.ends.remove(&(before.until, app.clone()));
+        true
     }
 
     /// The next moment at which a wait of an app is over.
-    pub fn next_end(&self, now: Wall) -> Option<Wall> {
-        self.of
-            .values()
-            .map(|delay| delay.until)
-            .filter(|until| *until > now)
-            .min()
+    pub fn next_end(&self) -> Option<Wall> {
+        self.ends.first().map(|(until, _)| *until)
+    }
+
+    /// Apps whose wait is over since this was last asked.
+    pub fn ended(&mut self, now: Wall) -> Vec<AppId> {
+        let mut ended = Vec::new();
+        while let Some((until, app)) = self.ends.first().cloned()
+            && until <= now
+        {
+            self.ends.pop_first();
+            ended.push(app);
+        }
+        ended
+    }
+
+    fn unlist(&mut self, app: &AppId, until: Wall, unless: Wall) {
+        if until != unless {
+            self.ends.remove(&(until, app.clone()));
+        }
     }
 }
 
@@ -93,6 +116,11 @@ mod tests {
         for _ in 0..4 {
             delays.failed(&app, config, &BACKOFF, now);
             let until = delays.until(&app, config, now).unwrap_or(now);
+            assert_eq!(delays.next_end(), Some(until));
+            assert_eq!(
+                (delays.ended(now), delays.ended(until)),
+                (vec![], vec![app.clone()])
+            );
             waits.push((until.0 - now.0) / SECOND);
             now = until;
         }
@@ -111,7 +139,9 @@ mod tests {
             delays.until(&app, Version(1), Wall(100 * SECOND)),
             Some(Wall(101 * SECOND))
         );
+        assert_eq!(delays.next_end(), Some(Wall(101 * SECOND)));
         assert!(delays.reset(&app));
+        assert_eq!((delays.next_end(), delays.reset(&app)), (None, false));
         assert_eq!(delays.until(&app, Version(1), Wall(100 * SECOND)), None);
     }
 }

@@ -69,6 +69,10 @@ impl Default for Config {
     }
 }
 
+/// Instances changed in one commit, as far as the engine can choose: a store has a bound for a commit, and whoever waits
+/// for the first of many launches shall not wait for the record of the last.
+const INSTANCES_PER_COMMIT: usize = 2_000;
+
 /// What is known of one app.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -109,8 +113,12 @@ pub struct Engine {
     offers: BTreeMap<Arc<str>, Offer>,
     connected: bool,
     wanted: Option<bool>,
-    /// Launchable apps for which offers were asked, with the configuration they were asked for.
-    asked: BTreeMap<AppId, Version>,
+    /// Apps that have instances waiting and no delay, with the definition to launch.
+    launchable: BTreeMap<AppId, Arc<AppSpec>>,
+    /// Apps that may have become launchable, or not be it any more.
+    touched: BTreeSet<AppId>,
+    /// An app has become launchable since offers were last asked for.
+    is_new: bool,
     txn: Txn,
     in_flight: Option<CommitId>,
     next_commit: u64,
@@ -155,7 +163,9 @@ impl Engine {
             offers: BTreeMap::new(),
             connected: false,
             wanted: None,
-            asked: BTreeMap::new(),
+            launchable: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            is_new: false,
             txn: Txn::default(),
             in_flight: None,
             next_commit: 0,
@@ -227,12 +237,12 @@ impl Engine {
     }
 
     /// When the engine wants a tick; never while a write is under way, whose answer does as well.
-    pub fn deadline(&self, now: Wall) -> Option<Wall> {
+    pub fn deadline(&self) -> Option<Wall> {
         if self.in_flight.is_some() {
             return None;
         }
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        let delay = self.delays.next_end(now);
+        let delay = self.delays.next_end();
         [alarm, delay].into_iter().flatten().min()
     }
 
@@ -292,7 +302,6 @@ impl Engine {
             Input::Disconnected => {
                 self.connected = false;
                 self.wanted = None;
-                self.asked.clear();
                 self.offers.clear();
             }
             Input::Offers(offers) => {
@@ -343,10 +352,17 @@ impl Engine {
             Outcome::Done => out.extend(txn.released),
             Outcome::Refused(why) => self.take_back(txn, &why, out),
         }
-        for input in std::mem::take(&mut self.arrived) {
+        while !self.is_full()
+            && let Some(input) = self.arrived.pop_front()
+        {
             self.apply(now, input);
         }
         self.settle(now, out);
+    }
+
+    /// Whether the next commit is large enough: the rest goes into the one after it.
+    fn is_full(&self) -> bool {
+        self.txn.instances() >= INSTANCES_PER_COMMIT
     }
 
     fn answer(&mut self, request: RequestId, answer: Result<Answer, Refusal>) {
@@ -394,6 +410,12 @@ impl Engine {
             return Err(format!(
                 "{listed} listed, {waiting} waiting, {scheduled} scheduled"
             ));
+        }
+        if let Some(id) = self.launchable.keys().find(|id| !self.waiting.contains_key(id)) {
+            let is_known = self.touched.contains(id) || self.marked.contains(id);
+            if !is_known {
+                return Err(format!("{id} is launchable and has no instance that waits"));
+            }
         }
         for (app, id) in &self.locks {
             if !self

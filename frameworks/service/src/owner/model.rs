@@ -171,11 +171,15 @@ impl Model {
         Some((&held.view, held.view.instances.get(id)?))
     }
 
-    /// All tasks that may exist, with their agents.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = (String, Arc<str>)> {
-        let instances = self.apps.values().flat_map(|held| held.view.instances.values());
-        instances.filter_map(|view| {
+    /// All tasks that may exist and whose launch was recorded before `before`, with their agents.
+    pub(crate) fn tasks(&self, before: Wall) -> impl Iterator<Item = (String, Arc<str>)> {
+        let instances = self
+            .apps
+            .values()
+            .flat_map(|held| held.view.instances.values());
+        instances.filter_map(move |view| {
             let place = view.instance.place.as_ref()?;
+            view.instance.since.staged.filter(|staged| *staged < before)?;
             Some((view.instance.task_id(), Arc::clone(&place.agent)))
         })
     }

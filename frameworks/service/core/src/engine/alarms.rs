@@ -43,8 +43,9 @@ impl Engine {
         }
     }
 
-    /// Whatever alarms have gone off.
+    /// Whatever alarms have gone off, and delays that are over.
     pub(super) fn ring(&mut self, now: Wall) {
+        self.touched.extend(self.delays.ended(now));
         while let Some((at, id)) = self.alarms.first().cloned() {
             if at > now {
                 break;

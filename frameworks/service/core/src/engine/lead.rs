@@ -12,16 +12,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Engine {
-    /// Leads every marked app, and every deployment that touches one, until nothing moves any more.
+    /// Leads every marked app, and every deployment that touches one, until nothing moves any more or the commit is large
+    /// enough; what is left stays marked.
     pub(super) fn lead(&mut self, now: Wall) {
-        while !self.marked.is_empty() {
+        while !self.marked.is_empty() && !self.is_full() {
             let marked = std::mem::take(&mut self.marked);
             let touched: BTreeSet<DeploymentId> = marked
                 .iter()
                 .filter_map(|app| self.locks.get(app).cloned())
                 .collect();
-            for app in &marked {
-                self.lead_app(now, app);
+            for app in marked {
+                if self.is_full() {
+                    self.marked.insert(app);
+                } else {
+                    self.lead_app(now, &app);
+                    self.touched.insert(app);
+                }
             }
             // Leading marks again whatever it changed; what it leaves alone is at rest.
             for id in touched {
@@ -37,6 +43,10 @@ impl Engine {
                 .map(|instance| instance.id.clone())
                 .collect();
             for instance in leftover {
+                if self.is_full() {
+                    self.marked.insert(id.clone());
+                    return;
+                }
                 self.end_instance(now, &instance);
             }
             return self.forget_if_gone(id);
@@ -46,9 +56,17 @@ impl Engine {
         let checked = |instance: &Instance| self.is_checked(&spec, instance);
         let decision = rollout::decide(&spec, mode, &instances, inactive, checked);
         for instance in decision.end {
+            if self.is_full() {
+                self.marked.insert(id.clone());
+                    return;
+            }
             self.end_instance(now, &instance);
         }
         for _ in 0..decision.start {
+            if self.is_full() {
+                self.marked.insert(id.clone());
+                    return;
+            }
             self.schedule(now, &spec);
         }
     }

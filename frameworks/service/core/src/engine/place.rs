@@ -1,12 +1,11 @@
 //! Scheduled instances meet offers, and offers that nobody needs go back.
 
 use super::Engine;
-use crate::app::{AppId, AppSpec, Version};
+use crate::app::{AppId, AppSpec};
 use crate::instance::{Condition, Instance, InstanceId, Place, Since};
 use crate::io::{Effect, Launch};
 use crate::matcher::{self, Offer, Taken};
 use meseta_types::Wall;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Engine {
@@ -16,11 +15,20 @@ impl Engine {
         if self.offers.is_empty() {
             return;
         }
-        let apps = self.launchable(now);
-        if apps.is_empty() {
+        self.look_at_touched(now);
+        if self.launchable.is_empty() {
             return;
         }
+        let apps = self
+            .launchable
+            .iter()
+            .map(|(id, spec)| (id.clone(), Arc::clone(spec)));
+        let apps: Vec<(AppId, Arc<AppSpec>)> = apps.collect();
         for mut offer in std::mem::take(&mut self.offers).into_values() {
+            if self.is_full() {
+                self.offers.insert(Arc::clone(&offer.id), offer);
+                continue;
+            }
             let whole = offer.clone();
             let launches = self.fill(now, &apps, &mut offer);
             if launches.is_empty() {
@@ -34,16 +42,23 @@ impl Engine {
         }
     }
 
-    /// Apps that have instances waiting and no delay, with the definition to launch.
-    fn launchable(&self, now: Wall) -> Vec<(AppId, Arc<AppSpec>)> {
-        let ready = self.waiting.keys().filter_map(|id| {
-            let (spec, _) = self.target(id)?;
-            self.delays
-                .until(id, spec.config_version, now)
-                .is_none()
-                .then(|| (id.clone(), spec))
-        });
-        ready.collect()
+    /// Brings `launchable` up to date: apps that have instances waiting and no delay.
+    fn look_at_touched(&mut self, now: Wall) {
+        let mut touched = std::mem::take(&mut self.touched);
+        // Those still to be led may have been placed just now.
+        touched.extend(self.marked.iter().cloned());
+        for id in touched {
+            let spec = self.waiting.get(&id).and_then(|_| self.target(&id));
+            let ready = spec.filter(|(spec, _)| self.delays.until(&id, spec.config_version, now).is_none());
+            match ready {
+                Some((spec, _)) => {
+                    let config = spec.config_version;
+                    let before = self.launchable.insert(id, spec);
+                    self.is_new |= before.is_none_or(|before| before.config_version != config);
+                }
+                None => drop(self.launchable.remove(&id)),
+            }
+        }
     }
 
     fn fill(&mut self, now: Wall, apps: &[(AppId, Arc<AppSpec>)], offer: &mut Offer) -> Vec<Launch> {
@@ -124,24 +139,22 @@ impl Engine {
     /// Offers that were looked at and not used go back; whether offers are wanted is told when that changes, and again for
     /// each app that becomes launchable: what was declined before may be just what it needs.
     pub(super) fn offers_out(&mut self, now: Wall) {
-        let refuse = self.config.decline_for;
-        for (offer, _) in std::mem::take(&mut self.offers) {
-            self.txn.released.push(Effect::Decline { offer, refuse });
+        // Offers that a full commit left unlooked at are needed for the next.
+        if !self.is_full() {
+            let refuse = self.config.decline_for;
+            for (offer, _) in std::mem::take(&mut self.offers) {
+                self.txn.released.push(Effect::Decline { offer, refuse });
+            }
         }
         if !self.connected {
             return;
         }
-        let launchable = self.launchable(now).into_iter();
-        let launchable: BTreeMap<AppId, Version> =
-            launchable.map(|(id, spec)| (id, spec.config_version)).collect();
-        let needed = !launchable.is_empty();
-        let is_new = launchable
-            .iter()
-            .any(|(id, version)| self.asked.get(id) != Some(version));
-        self.asked = launchable;
-        if is_new || self.wanted != Some(needed) {
+        self.look_at_touched(now);
+        let needed = !self.launchable.is_empty();
+        if (needed && self.is_new) || self.wanted != Some(needed) {
             self.wanted = Some(needed);
             self.txn.released.push(Effect::Want(needed));
         }
+        self.is_new = false;
     }
 }

@@ -12,7 +12,6 @@ impl Engine {
     pub(super) fn connect(&mut self) {
         self.connected = true;
         self.wanted = None;
-        self.asked.clear();
         self.offers.clear();
         let tasks = self.instances.values().filter_map(|instance| {
             let place = instance.place.as_ref()?;

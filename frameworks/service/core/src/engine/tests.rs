@@ -20,6 +20,7 @@ struct Env {
     answers: Vec<Result<Answer, Refusal>>,
     declined: usize,
     revives: usize,
+    largest_commit: usize,
     wanted: bool,
     store_refuses: bool,
     acks: usize,
@@ -44,6 +45,7 @@ impl Env {
             answers: Vec::new(),
             declined: 0,
             revives: 0,
+            largest_commit: 0,
             wanted: false,
             store_refuses: false,
             acks: 0,
@@ -94,6 +96,7 @@ impl Env {
     }
 
     fn store(&mut self, changes: Vec<Change>) -> Outcome {
+        self.largest_commit = self.largest_commit.max(changes.len());
         if self.store_refuses {
             return Outcome::Refused("full".into());
         }
@@ -180,6 +183,11 @@ impl Env {
 
     fn offer_of(&mut self, cpus: f64) {
         self.offers += 1;
+        let offer = self.an_offer(&format!("o{}", self.offers), cpus);
+        self.step(Input::Offers(vec![offer]));
+    }
+
+    fn an_offer(&self, id: &str, cpus: f64) -> Offer {
         let there = Demand {
             cpus,
             mem: 100_000.0,
@@ -191,13 +199,12 @@ impl Env {
             there,
             ports: vec![(31_000, 32_000)],
         };
-        let id: Arc<str> = format!("o{}", self.offers).into();
-        self.step(Input::Offers(vec![Offer {
-            id,
+        Offer {
+            id: id.into(),
             agent: "agent".into(),
             host: "host".into(),
             pools: vec![pool],
-        }]));
+        }
     }
 
     fn task(&mut self, task: &str, kind: TaskKind, healthy: Option<bool>) {

@@ -23,6 +23,11 @@ impl Txn {
     pub(super) fn is_empty(&self) -> bool {
         self.apps.is_empty() && self.instances.is_empty() && self.deployments.is_empty()
     }
+
+    /// How many instances it changes.
+    pub(super) fn instances(&self) -> usize {
+        self.instances.len()
+    }
 }
 
 impl Engine {
@@ -121,6 +126,7 @@ impl Engine {
             self.index_instance(&id);
         }
         for (id, before) in txn.apps {
+            self.marked.insert(id.clone());
             match before {
                 Some(app) => drop(self.apps.insert(id, app)),
                 None => drop(self.apps.remove(&id)),
@@ -128,13 +134,14 @@ impl Engine {
         }
         for (id, before) in txn.deployments {
             if let Some(now) = self.deployments.remove(&id) {
-                now.plan
-                    .apps()
-                    .iter()
-                    .for_each(|app| drop(self.locks.remove(app)));
+                for app in now.plan.apps() {
+                    self.locks.remove(&app);
+                    self.marked.insert(app);
+                }
             }
             if let Some(deployment) = before {
                 for app in deployment.plan.apps() {
+                    self.marked.insert(app.clone());
                     self.locks.insert(app, id.clone());
                 }
                 self.deployments.insert(id, deployment);

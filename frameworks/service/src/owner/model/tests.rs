@@ -32,7 +32,10 @@ fn instance(incarnation: u32) -> Instance {
             host: "h".into(),
             ports: vec![],
         }),
-        since: Since::default(),
+        since: Since {
+            staged: Some(Wall(7)),
+            ..Since::default()
+        },
         healthy: None,
         ready: false,
         kill_sent: None,
@@ -75,7 +78,8 @@ fn an_app_that_leaves_is_unseen_and_may_come_back() {
     model.apply(Change::Instance(instance(1)));
     model.apply(head(1, true));
     assert!(model.view().apps.is_empty() && model.app(&web).is_none());
-    assert_eq!(model.tasks().count(), 1, "its tasks are still there");
+    assert_eq!(model.tasks(Wall(8)).count(), 1, "its tasks are still there");
+    assert_eq!(model.tasks(Wall(7)).count(), 0, "launched just now");
     model.apply(head(1, false));
     assert_eq!(model.view().apps.len(), 1);
     model.apply(Change::DropHead(web));

@@ -19,7 +19,25 @@ fn while_a_write_is_under_way_no_tick_is_asked_for_and_none_is_kept() {
     env.engine
         .step(env.now, Input::Call(RequestId(99), kill), &mut out);
     assert!(matches!(out[..], [Effect::Commit(..)]), "{out:?}");
-    assert_eq!(env.engine.deadline(env.now), None);
+    assert_eq!(env.engine.deadline(), None);
     env.engine.step(env.now, Input::Tick, &mut out);
     assert!(env.engine.arrived.is_empty());
+}
+
+#[test]
+fn a_large_app_is_recorded_in_parts_and_every_offer_is_used() {
+    let mut env = Env::new();
+    env.engine.config.launches_per_offer = 500;
+    env.put(AppSpec {
+        ports: Vec::new(),
+        ..app("/web", 2_200)
+    })
+    .unwrap();
+    let offers = (0..5).map(|n| env.an_offer(&format!("o{n}"), 300.0)).collect();
+    env.step(Input::Offers(offers));
+    assert_eq!((env.launched.len(), env.declined), (2_200, 0));
+    env.delete("/web", false).unwrap();
+    let ending = env.stored.instances.iter().filter(|i| i.goal == Goal::Decommissioned);
+    assert_eq!(ending.count(), 2_200);
+    assert!(env.largest_commit < INSTANCES_PER_COMMIT + 500, "{}", env.largest_commit);
 }

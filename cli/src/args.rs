@@ -192,6 +192,9 @@ pub(crate) enum Command {
     /// Run an agent (Mesos's flags; see `meseta agent --help`)
     #[command(disable_help_flag = true)]
     Agent(RoleArgs),
+    /// Run the service framework (Marathon's flags; see `meseta service --help`)
+    #[command(disable_help_flag = true)]
+    Service(RoleArgs),
     /// Run the cron framework (Chronos's flags; see `meseta cron --help`)
     #[command(disable_help_flag = true)]
     Cron(RoleArgs),

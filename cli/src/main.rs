@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Some("fetch") => meseta_containerizer::fetch::main(words),
         Some("demo-web") => demo::main(words),
         Some("master") => role::master(words),
+        Some("service") => role::service(words),
         Some("cron") => role::cron(words),
         Some("agent") => role::agent(words),
         _ => command_line(),
@@ -59,6 +60,7 @@ fn command_line() -> ExitCode {
     match command {
         Command::Master(args) => return role::master(role_args(args.args)),
         Command::Agent(args) => return role::agent(role_args(args.args)),
+        Command::Service(args) => return role::service(role_args(args.args)),
         Command::Cron(args) => return role::cron(role_args(args.args)),
         _ => {}
     }
@@ -133,6 +135,7 @@ async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
         // Handled before a runtime exists, or with a timeout of their own.
         Command::Master(_)
         | Command::Agent(_)
+        | Command::Service(_)
         | Command::Cron(_)
         | Command::Up(_)
         | Command::Execute(_)

@@ -1,4 +1,4 @@
-//! `meseta master` and `meseta agent`: from the arguments to a running server and back to an exit code.
+//! The servers (`meseta master`, `agent`, `service`, `cron`): from the arguments to a running server and back to an exit code.
 //!
 //! Flags, their environment and their help are the shells' own (Mesos's names and syntax); what is here is the process:
 //! log, runtime, signals, exit codes. A role that `meseta up` started dies with it, as its `MESETA_PARENT_PID` asks.
@@ -7,10 +7,12 @@ mod agent;
 mod cron;
 mod log;
 mod master;
+mod service;
 
 pub(crate) use agent::agent;
 pub(crate) use cron::cron;
 pub(crate) use master::master;
+pub(crate) use service::service;
 
 use crate::failure::{Failure, exit};
 use meseta_types::flag::{Asked, FlagError, Sources};

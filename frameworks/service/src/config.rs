@@ -4,7 +4,6 @@ use crate::definition::Rules;
 use crate::flags::ServiceFlags;
 use meseta_service_core::engine;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why flags make no configuration. Exit code 2.
@@ -146,11 +145,6 @@ fn shown(flags: &ServiceFlags) -> Vec<(&'static str, String)> {
         _ => (name, value),
     };
     flags.shown().into_iter().map(masked).collect()
-}
-
-/// The file of the store in `--work_dir`.
-pub fn store_file(work_dir: &Path) -> PathBuf {
-    work_dir.join("service.redb")
 }
 
 #[cfg(test)]

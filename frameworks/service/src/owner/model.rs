@@ -173,10 +173,7 @@ impl Model {
 
     /// All tasks that may exist and whose launch was recorded before `before`, with their agents.
     pub(crate) fn tasks(&self, before: Wall) -> impl Iterator<Item = (String, Arc<str>)> {
-        let instances = self
-            .apps
-            .values()
-            .flat_map(|held| held.view.instances.values());
+        let instances = self.apps.values().flat_map(|held| held.view.instances.values());
         instances.filter_map(move |view| {
             let place = view.instance.place.as_ref()?;
             view.instance.since.staged.filter(|staged| *staged < before)?;

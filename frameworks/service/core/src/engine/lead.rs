@@ -58,14 +58,14 @@ impl Engine {
         for instance in decision.end {
             if self.is_full() {
                 self.marked.insert(id.clone());
-                    return;
+                return;
             }
             self.end_instance(now, &instance);
         }
         for _ in 0..decision.start {
             if self.is_full() {
                 self.marked.insert(id.clone());
-                    return;
+                return;
             }
             self.schedule(now, &spec);
         }

@@ -37,7 +37,15 @@ fn a_large_app_is_recorded_in_parts_and_every_offer_is_used() {
     env.step(Input::Offers(offers));
     assert_eq!((env.launched.len(), env.declined), (2_200, 0));
     env.delete("/web", false).unwrap();
-    let ending = env.stored.instances.iter().filter(|i| i.goal == Goal::Decommissioned);
+    let ending = env
+        .stored
+        .instances
+        .iter()
+        .filter(|i| i.goal == Goal::Decommissioned);
     assert_eq!(ending.count(), 2_200);
-    assert!(env.largest_commit < INSTANCES_PER_COMMIT + 500, "{}", env.largest_commit);
+    assert!(
+        env.largest_commit < INSTANCES_PER_COMMIT + 500,
+        "{}",
+        env.largest_commit
+    );
 }

@@ -30,17 +30,18 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use wish::Wish;
 
-/// Asks that wait for the owner. Handlers wait when it is full, and callers with them.
-pub(crate) const ASKS_MAX: usize = 1_024;
+/// Asks that wait for the owner; each may carry a definition of 256 KiB. Handlers wait when it is full, and callers with
+/// them.
+pub(crate) const ASKS_MAX: usize = 256;
 
 /// Looks that wait for the owner; each takes some microseconds.
 pub(crate) const LOOKS_MAX: usize = 1_024;
 
 /// Inputs that may wait in the engine for a write. Beyond it nothing is taken from the queues, which are bounded.
-pub(crate) const BACKLOG_MAX: usize = 4_096;
+pub(crate) const BACKLOG_MAX: usize = 512;
 
 /// Things taken from one queue in one go before another one has its turn.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 64;
 
 /// Longest the clock is not looked at: a wall clock that jumped is noticed after so long.
 const LOOK: Duration = Duration::from_secs(1);

@@ -102,6 +102,10 @@ pub(crate) fn told(status: &v1::TaskStatus, ack: Option<AckToken>) -> TaskEvent 
         ("", None) => state
             .map_or("an unknown state", |state| state.as_str_name())
             .into(),
+        // The message says how it was ended, not why.
+        (message, Some(Reason::MaxCompletionTimeReached)) => {
+            format!("its maximum completion time was over: {message}").into()
+        }
         (message, _) => message.into(),
     };
     TaskEvent {

@@ -290,9 +290,6 @@ impl Interval {
         };
         let start = match self.at(settled) {
             Some(at) if settled > 0 => written(at, &self.zone),
-            _ if self.start_text.is_empty() => {
-                self.at(0).map_or_else(String::new, |at| written(at, &self.zone))
-            }
             _ => self.start_text.clone(),
         };
         format!("{repeat}/{start}/{}", self.period_text)

@@ -22,6 +22,10 @@ struct Env {
     answers: Vec<Result<Answer, Refusal>>,
     declined: usize,
     store_refuses: bool,
+    /// The largest commit.
+    most_changes: usize,
+    /// What readers were told last of runs that are not stored.
+    shown: BTreeMap<RunId, Option<Run>>,
     requests: u64,
     offers: u64,
 }
@@ -54,6 +58,8 @@ impl Env {
             answers: Vec::new(),
             declined: 0,
             store_refuses: false,
+            most_changes: 0,
+            shown: BTreeMap::new(),
             requests: 0,
             offers: 0,
         };
@@ -89,7 +95,8 @@ impl Env {
                     Effect::Acknowledge(ack) => self.acks.push(ack),
                     Effect::Notify(notice) => self.notices.push(notice),
                     Effect::Show { run, job, is } => {
-                        assert!(is.is_none_or(|is| is.id == run && is.job == job));
+                        assert!(is.as_ref().is_none_or(|is| is.id == run && is.job == job));
+                        self.shown.insert(run, is);
                     }
                 }
             }
@@ -98,6 +105,7 @@ impl Env {
     }
 
     fn store(&mut self, changes: Vec<Change>) -> Outcome {
+        self.most_changes = self.most_changes.max(changes.len());
         if self.store_refuses {
             return Outcome::Refused("full".into());
         }
@@ -775,4 +783,5 @@ fn what_arrives_during_a_write_is_taken_together_after_it() {
     );
 }
 
+mod durable;
 mod found;

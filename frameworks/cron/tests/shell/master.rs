@@ -11,7 +11,6 @@ use meseta_proto::mesos::v1::scheduler::{Call, Event, event};
 use meseta_proto::recordio;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio_stream::StreamExt;
@@ -21,15 +20,12 @@ pub(crate) struct Master {
     pub(crate) address: SocketAddr,
     streams: mpsc::UnboundedReceiver<(Call, mpsc::Sender<Event>)>,
     calls: mpsc::UnboundedReceiver<Call>,
-    /// Whether ACCEPT calls are answered 503.
-    pub(crate) busy: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
 struct Desk {
     streams: mpsc::UnboundedSender<(Call, mpsc::Sender<Event>)>,
     calls: mpsc::UnboundedSender<Call>,
-    busy: Arc<AtomicBool>,
     /// Ids of streams count up.
     subscriptions: Arc<Mutex<u64>>,
 }
@@ -40,11 +36,9 @@ impl Master {
         let address = tcp.local_addr().unwrap();
         let (streams_in, streams) = mpsc::unbounded_channel();
         let (calls_in, calls) = mpsc::unbounded_channel();
-        let busy = Arc::new(AtomicBool::new(false));
         let desk = Desk {
             streams: streams_in,
             calls: calls_in,
-            busy: Arc::clone(&busy),
             subscriptions: Arc::default(),
         };
         tokio::spawn(listener::serve(
@@ -56,7 +50,6 @@ impl Master {
             address,
             streams,
             calls,
-            busy,
         }
     }
 
@@ -130,13 +123,11 @@ async fn answer(request: Request<Body>, desk: Desk) -> Response<Body> {
             .body(Body::from_stream(records))
             .unwrap();
     }
-    let refuse = call.r#type() == Type::Accept && desk.busy.load(Ordering::SeqCst);
     let _test_is_over = desk.calls.send(call);
-    let status = match refuse {
-        true => StatusCode::SERVICE_UNAVAILABLE,
-        false => StatusCode::ACCEPTED,
-    };
-    Response::builder().status(status).body(Body::empty()).unwrap()
+    Response::builder()
+        .status(StatusCode::ACCEPTED)
+        .body(Body::empty())
+        .unwrap()
 }
 
 /// One subscription, seen from the master. Dropping it ends it.

@@ -104,6 +104,14 @@ impl Query {
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
+
+    /// All values of a parameter, in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +158,7 @@ mod tests {
         assert_eq!(query.get("path"), Some("/c"));
         assert_eq!(query.get("x"), Some(""));
         assert_eq!(query.get("y"), None);
+        assert_eq!(query.all("path").collect::<Vec<_>>(), ["/a b", "/c"]);
         assert!(Query::parse(Some("a=%ZZ")).is_err());
     }
 }

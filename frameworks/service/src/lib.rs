@@ -4,6 +4,7 @@
 //! task owns the engine (`owner`); everybody else has a [`Handle`] on it: calls are answered when they are durable,
 //! readers get a [`View`](view::View) of what is durable, and who listens gets [`Told`](owner::Told)s.
 
+mod api;
 mod clock;
 pub mod config;
 pub mod definition;
@@ -20,6 +21,7 @@ mod status;
 pub mod view;
 mod wish;
 
+pub use api::{Api, Settings};
 pub use clock::{WallClock, system_wall_clock};
 pub use config::{Config, ConfigError};
 pub use flags::ServiceFlags;

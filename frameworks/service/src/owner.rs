@@ -51,6 +51,8 @@ const RECONCILE_MAX: usize = 10_000;
 pub enum Ended {
     /// As asked.
     Stopped,
+    /// A user asked the leader to give up its place: start again, as a candidate.
+    Abdicated,
     /// The subscription ended for good.
     Framework(Exit),
     /// Nobody can say what is stored, or another process writes there: start again from what is.
@@ -65,7 +67,7 @@ impl Ended {
         match self {
             Ended::Stopped => 0,
             Ended::Framework(exit) => exit.code(),
-            Ended::Store(_) => 75,
+            Ended::Abdicated | Ended::Store(_) => 75,
             Ended::Broken(_) => 1,
         }
     }
@@ -75,6 +77,7 @@ impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Ended::Stopped => f.write_str("stopped"),
+            Ended::Abdicated => f.write_str("gave up the leadership as asked"),
             Ended::Framework(exit) => exit.fmt(f),
             Ended::Store(why) => write!(f, "the store cannot be relied on: {why}"),
             Ended::Broken(why) => write!(f, "the task of the engine broke: {why}"),

@@ -1,5 +1,6 @@
 //! Starting and stopping: the store first, then the framework's id, then the subscription, then everybody else.
 
+use crate::api::{Api, Settings};
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::metrics::Counters;
@@ -12,8 +13,9 @@ use meseta_store::Store;
 use meseta_types::FrameworkId;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// The framework's doors to the world.
@@ -73,6 +75,18 @@ pub struct Running {
     owner: JoinHandle<Ended>,
     served: JoinHandle<()>,
     client: Client,
+    abdicated: Arc<AtomicBool>,
+    _abdication: AbortOnDrop,
+}
+
+/// A task that ends with whoever holds this.
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Asks a framework to end.
@@ -115,6 +129,7 @@ impl Running {
     /// Waits for its end. May be dropped and called again; after the end it must not be called again.
     pub async fn join(&mut self) -> Ended {
         let ended = match (&mut self.owner).await {
+            Ok(Ended::Stopped) if self.abdicated.load(Ordering::Acquire) => Ended::Abdicated,
             Ok(ended) => ended,
             Err(broken) => Ended::Broken(broken.to_string()),
         };
@@ -204,13 +219,25 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         let _end_of_all = end_of_all;
         owner.run(until).await
     });
-    let served = tokio::spawn(serve(
-        env.listener,
-        config,
-        handle.clone(),
-        stop.clone(),
-        stopping,
-    ));
+    let abdicate = Arc::new(Notify::new());
+    let settings = Settings {
+        rules: config.rules,
+        service_ports: config.local_ports,
+        http_port: address.port(),
+        credentials: config.credentials,
+        realm: config.realm,
+        allowed_origins: config.allowed_origins,
+        abdicate: Arc::clone(&abdicate),
+    };
+    let served = tokio::spawn(serve(env.listener, settings, handle.clone(), stopping));
+    let abdicated = Arc::new(AtomicBool::new(false));
+    let (gives_up, told) = (Arc::clone(&abdicated), stop.clone());
+    let abdication = tokio::spawn(async move {
+        abdicate.notified().await;
+        gives_up.store(true, Ordering::Release);
+        // The listener lets the answer out before it closes.
+        let _nobody_left = told.send(true);
+    });
     Ok(Running {
         address,
         handle,
@@ -219,6 +246,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         owner,
         served,
         client,
+        abdicated,
+        _abdication: AbortOnDrop(abdication),
     })
 }
 
@@ -252,11 +281,14 @@ fn framework(config: &Config, host: &str, leader: &str) -> Framework {
 /// Serves until the end.
 async fn serve(
     listener: TcpListener,
-    _config: Config,
-    _handle: Handle,
-    _stop: watch::Sender<bool>,
+    settings: Settings,
+    handle: Handle,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let _listener = listener;
-    let _stopped_or_gone = stopping.wait_for(|stop| *stop).await;
+    let api = Api::new(handle, settings);
+    let answer = move |request| api.clone().answer(request);
+    let until = async move {
+        let _stopped_or_gone = stopping.wait_for(|stop| *stop).await;
+    };
+    meseta_http::listener::serve(listener, answer, until).await;
 }

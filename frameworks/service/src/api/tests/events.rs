@@ -1,0 +1,140 @@
+//! The event stream.
+
+use super::{Frames, World, frames};
+use meseta_http::Body;
+use serde_json::{Value, json};
+
+fn kind(frame: &str) -> &str {
+    frame
+        .strip_prefix("event: ")
+        .and_then(|rest| rest.split('\n').next())
+        .unwrap_or(frame)
+}
+
+fn data(frame: &str) -> Value {
+    let (_, data) = frame.trim_end().split_once("\ndata: ").unwrap();
+    serde_json::from_str(data).unwrap()
+}
+
+async fn attach(world: &World, query: &str) -> Frames {
+    let response = world
+        .send(
+            "GET",
+            &format!("/v2/events{query}"),
+            &[("accept", "text/event-stream")],
+            Body::empty(),
+        )
+        .await;
+    assert_eq!(response.status().as_u16(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    super::stream_of(response)
+}
+
+#[tokio::test]
+async fn a_new_stream_begins_with_its_attachment_and_tells_what_follows() {
+    let world = World::new();
+    let mut stream = attach(&world, "?plan-format=light").await;
+    let first = frames(&mut stream, 1).await;
+    assert_eq!(kind(&first[0]), "event_stream_attached");
+    assert_eq!(data(&first[0])["eventType"], "event_stream_attached");
+    assert!(data(&first[0])["remoteAddress"].is_string());
+
+    let body = json!({"id": "/a", "cmd": "sleep 1", "healthChecks": [{"protocol": "MESOS_TCP"}]});
+    world.call("POST", "/v2/apps", body).await.expect(201);
+    let seen = frames(&mut stream, 4).await;
+    let kinds: Vec<&str> = seen.iter().map(|frame| kind(frame)).collect();
+    assert_eq!(kinds[0], "api_post_event");
+    assert_eq!(data(&seen[0])["appDefinition"]["id"], "/a");
+    assert_eq!(data(&seen[0])["uri"], "/v2/apps");
+    assert!(kinds.contains(&"deployment_info"), "{kinds:?}");
+    let info = seen
+        .iter()
+        .find(|frame| kind(frame) == "deployment_info")
+        .unwrap();
+    let plan = &data(info)["plan"];
+    assert_eq!((&plan["original"], &plan["target"]), (&json!({}), &json!({})));
+    assert_eq!(
+        plan["steps"][0]["actions"][0],
+        json!({"action": "StartApplication", "app": "/a"})
+    );
+}
+
+#[tokio::test]
+async fn a_deployment_is_told_from_its_beginning_to_its_end() {
+    let world = World::new();
+    let mut stream = attach(
+        &world,
+        "?event_type=status_update_event&event_type=deployment_success",
+    )
+    .await;
+    let created = world.sleeper("/a", 1).await;
+    world.offer("a1", 1.0).await;
+    let seen = frames(&mut stream, 2).await;
+    assert_eq!(
+        [kind(&seen[0]), kind(&seen[1])],
+        ["status_update_event", "deployment_success"]
+    );
+    let status = data(&seen[0]);
+    assert_eq!(status["taskStatus"], "TASK_RUNNING");
+    assert_eq!(
+        (&status["appId"], &status["host"]),
+        (&json!("/a"), &json!("host-a1"))
+    );
+    assert_eq!(
+        status["ipAddresses"],
+        json!([{"ipAddress": "10.0.0.1", "protocol": "IPv4"}])
+    );
+    assert_eq!(data(&seen[1])["id"], created.header("marathon-deployment-id"));
+}
+
+#[tokio::test]
+async fn a_stream_that_goes_is_told_to_the_others() {
+    let world = World::new();
+    let mut stays = attach(
+        &world,
+        "?event_type=event_stream_detached&event_type=event_stream_attached",
+    )
+    .await;
+    let goes = attach(&world, "").await;
+    drop(goes);
+    let seen = frames(&mut stays, 3).await;
+    let kinds: Vec<&str> = seen.iter().map(|frame| kind(frame)).collect();
+    assert_eq!(
+        kinds,
+        [
+            "event_stream_attached",
+            "event_stream_attached",
+            "event_stream_detached"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_read_is_cut_off_and_others_go_on() {
+    let world = World::new();
+    let mut slow = attach(&world, "").await;
+    let mut quick = attach(&world, "?event_type=app_terminated_event").await;
+    let quick = tokio::spawn(async move { frames(&mut quick, 1).await });
+    world.sleeper("/a", 0).await;
+    for n in 0..600 {
+        world
+            .call(
+                "PUT",
+                "/v2/apps/a?force=true",
+                json!({"env": {"N": n.to_string()}}),
+            )
+            .await
+            .expect(200);
+    }
+    world.delete("/v2/apps/a").await.expect(200);
+    assert_eq!(kind(&quick.await.unwrap()[0]), "app_terminated_event");
+    let mut left = 0;
+    while let Some(frame) = futures_util::StreamExt::next(&mut slow).await {
+        frame.unwrap();
+        left += 1;
+    }
+    assert!(
+        left <= 1,
+        "only its own attachment was kept for it, not {left} frames"
+    );
+}

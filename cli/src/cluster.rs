@@ -164,7 +164,13 @@ impl Cluster {
             ended().filter(begins).collect(),
         ];
         let found = found.into_iter().find(|f| !f.is_empty());
-        one(found.unwrap_or_default(), name, "task", "meseta task list -a", id)
+        one(
+            found.unwrap_or_default(),
+            name,
+            "task",
+            "meseta task list -a",
+            |task| short_task(&id(task)),
+        )
     }
 
     /// The framework's name, for people.

@@ -9,10 +9,13 @@ use std::sync::Arc;
 /// The role of resources that are not reserved.
 const UNRESERVED: &str = "*";
 
+/// The scalars and the ports of a role.
+type Summed = (Demand, Vec<(u16, u16)>);
+
 /// What is in an offer, by role; reserved resources first. Volumes, revocable and shared resources, and reservations
 /// with labels belong to somebody and are left alone.
 pub(crate) fn seen(offer: &v1::Offer) -> Offer {
-    let mut pools: BTreeMap<&str, (Demand, Vec<(u16, u16)>)> = BTreeMap::new();
+    let mut pools: BTreeMap<&str, Summed> = BTreeMap::new();
     for resource in offer.resources.iter().filter(|resource| is_plain(resource)) {
         let (there, ports) = pools.entry(role(resource)).or_default();
         let amount = resource.scalar.as_ref().map_or(0.0, |scalar| scalar.value);

@@ -171,6 +171,9 @@ impl LastFailure<'_> {
     }
 }
 
+/// Whether an instance belongs to a part of them.
+type Belongs<'a> = &'a dyn Fn(&InstanceView) -> bool;
+
 /// Counts and life times, of all instances and of parts of them. A part without tasks is left out.
 fn stats(app: &AppView, now: Wall) -> serde_json::Value {
     let config = app.last_config_change();
@@ -182,7 +185,7 @@ fn stats(app: &AppView, now: Wall) -> serde_json::Value {
             .is_some_and(|at| at.0.div_euclid(super::NANOS_PER_MILLI) > scaling.0)
     };
     let latest = |view: &InstanceView| view.instance.config_version == config;
-    let parts: [(&str, &dyn Fn(&InstanceView) -> bool); 4] = [
+    let parts: [(&str, Belongs<'_>); 4] = [
         ("startedAfterLastScaling", &started_later),
         ("withLatestConfig", &latest),
         ("withOutdatedConfig", &|view| !latest(view)),

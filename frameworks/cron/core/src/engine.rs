@@ -66,6 +66,10 @@ const COMMIT_CHANGES_MAX: usize = 2_000;
 /// rescinded (masters do so after a minute unless told otherwise), so that a late one launches nothing.
 const LAUNCH_SETTLED: SignedDuration = SignedDuration::from_secs(75);
 
+/// After a write that was refused, what follows from the time alone is tried again only after so long: a full disk is
+/// not asked in a loop. Calls and words about tasks are tried at once, each is somebody's.
+const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(1);
+
 /// A held offer and since when.
 #[derive(Clone, Debug)]
 struct Held {
@@ -101,6 +105,8 @@ pub struct Engine {
     /// After a restart: children whose parents had succeeded have no run yet.
     look_at_parents: bool,
     in_flight: Option<CommitId>,
+    /// When the last write was refused.
+    refused_at: Option<Timestamp>,
     next_commit: u64,
     /// What arrived while a commit was under way.
     arrived: VecDeque<Input>,
@@ -132,6 +138,7 @@ impl Engine {
             txn: Txn::default(),
             look_at_parents: false,
             in_flight: None,
+            refused_at: None,
             next_commit: 0,
             arrived: VecDeque::new(),
         }
@@ -198,7 +205,16 @@ impl Engine {
             .values()
             .map(|held| held.since.checked_add(HOLD).unwrap_or(Timestamp::MAX))
             .min();
-        [slot, alarm, held].into_iter().flatten().min()
+        let next = [slot, alarm, held].into_iter().flatten().min();
+        let rested = self
+            .refused_at
+            .map(|at| at.checked_add(AFTER_REFUSAL).unwrap_or(Timestamp::MAX));
+        // What is due while it rests is looked at when it has rested; so is what waits for an offer that is here.
+        match (next, rested) {
+            (Some(next), Some(rested)) => Some(next.max(rested)),
+            (None, Some(rested)) if !self.offers.is_empty() => Some(rested),
+            (next, _) => next,
+        }
     }
 
     /// The jobs, by name.
@@ -262,10 +278,12 @@ impl Engine {
     /// After inputs: what follows from the time and from what is there; then writes, or tells at once when there is
     /// nothing to write.
     fn settle(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        self.open_children(now);
-        self.ring(now);
-        self.open_slots(now);
-        self.place(now);
+        if !self.rests(now) {
+            self.open_children(now);
+            self.ring(now);
+            self.open_slots(now);
+            self.place(now);
+        }
         self.offers_out(now);
         self.show();
         if self.txn.is_empty() {
@@ -282,8 +300,14 @@ impl Engine {
         self.in_flight = None;
         let txn = std::mem::take(&mut self.txn);
         match outcome {
-            Outcome::Done => out.extend(txn.released),
-            Outcome::Refused(why) => self.take_back(txn, &why, out),
+            Outcome::Done => {
+                self.refused_at = None;
+                out.extend(txn.released);
+            }
+            Outcome::Refused(why) => {
+                self.refused_at = Some(now);
+                self.take_back(txn, &why, out);
+            }
         }
         while let Some(input) = self.arrived.pop_front() {
             self.apply(now, input);
@@ -309,6 +333,12 @@ impl Engine {
     /// Whether the next commit has enough in it.
     fn is_full(&self) -> bool {
         self.txn.len() >= COMMIT_CHANGES_MAX
+    }
+
+    /// Whether a write was refused just now. A clock that was set back ends the rest.
+    fn rests(&self, now: Timestamp) -> bool {
+        let rested = self.refused_at.map(|at| now.duration_since(at));
+        rested.is_some_and(|rested| rested < AFTER_REFUSAL && rested >= SignedDuration::ZERO)
     }
 
     fn answer(&mut self, request: RequestId, answer: Result<crate::io::Answer, Refusal>) {

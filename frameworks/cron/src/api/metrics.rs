@@ -2,6 +2,7 @@
 
 use super::answer::json;
 use super::jobs::aside;
+use super::stats::{durations, quantile};
 use super::{Api, Ctx, Outcome};
 use crate::board::Board;
 use crate::numbers::{LATENESS_MS, Numbers};
@@ -104,13 +105,31 @@ fn dropwizard(board: &Board, numbers: &Numbers) -> Value {
     for (name, counter) in counters(numbers) {
         counts.insert(format!("cron.{name}"), json!({ "count": Numbers::read(counter) }));
     }
+    let mut histograms = Map::new();
     for seen in board.sorted() {
         let (name, of) = (&seen.job.spec.name, &seen.job.counters);
+        let took = durations(seen);
+        if !took.is_empty() {
+            histograms.insert(format!("jobs.run.time.{name}"), histogram(&took));
+        }
         counts.insert(format!("jobs.run.success.{name}"), json!({ "count": of.success }));
         counts.insert(format!("jobs.run.failure.{name}"), json!({ "count": of.error }));
     }
     json!({
-        "version": SHAPE, "gauges": gauges, "counters": counts, "histograms": {}, "meters": {}, "timers": {},
+        "version": SHAPE, "gauges": gauges, "counters": counts, "histograms": histograms, "meters": {}, "timers": {},
+    })
+}
+
+/// Of ascending times in milliseconds.
+fn histogram(took: &[i64]) -> Value {
+    let mean = took.iter().sum::<i64>() as f64 / took.len().max(1) as f64;
+    let spread = took.iter().map(|t| (*t as f64 - mean).powi(2)).sum::<f64>();
+    let spread = spread / took.len().saturating_sub(1).max(1) as f64;
+    json!({
+        "count": took.len(), "max": took.last(), "mean": mean, "min": took.first(),
+        "p50": quantile(took, 0.5), "p75": quantile(took, 0.75), "p95": quantile(took, 0.95),
+        "p98": quantile(took, 0.98), "p99": quantile(took, 0.99), "p999": quantile(took, 0.999),
+        "stddev": spread.sqrt(),
     })
 }
 
@@ -161,6 +180,15 @@ fn prometheus(board: &Board, numbers: &Numbers) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_a_histogram_in_the_shape_of_the_library() {
+        let shown = histogram(&[10, 20, 30]);
+        assert_eq!(
+            (&shown["count"], &shown["p50"], &shown["stddev"]),
+            (&json!(3), &json!(20.0), &json!(10.0))
+        );
+    }
 
     #[test]
     fn an_empty_framework_has_its_version_its_gauges_and_a_histogram_that_adds_up() {

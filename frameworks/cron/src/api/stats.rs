@@ -78,7 +78,7 @@ impl Api {
 }
 
 /// How long the kept successful runs of a job took, in milliseconds, ascending.
-fn durations(seen: &Seen) -> Vec<i64> {
+pub(super) fn durations(seen: &Seen) -> Vec<i64> {
     let done = seen
         .history
         .iter()
@@ -89,7 +89,7 @@ fn durations(seen: &Seen) -> Vec<i64> {
 }
 
 /// The value below which so much (0 to 1) of the ascending values lie; 0 for none.
-fn quantile(ascending: &[i64], part: f64) -> f64 {
+pub(super) fn quantile(ascending: &[i64], part: f64) -> f64 {
     let Some(last) = ascending.len().checked_sub(1) else {
         return 0.0;
     };

@@ -71,7 +71,7 @@ fn a_word_that_nobody_knows_a_run_counts_only_if_somebody_asked_after_its_launch
     assert!(env.reconciled.is_empty());
     env.now = ts("2026-01-01T00:03:00Z");
     env.step(Input::Reconcile);
-    assert_eq!(env.reconciled, [run.clone()]);
+    assert_eq!(env.reconciled, std::slice::from_ref(&run));
     env.task(&run, TaskKind::Unknown);
     env.offer();
     assert_eq!(env.launched, [run.clone(), run]);
@@ -230,4 +230,30 @@ fn a_run_of_a_deleted_job_belongs_to_no_later_life_even_after_a_restart() {
     env.put(scheduled("a", NEVER)).unwrap();
     env.task(&old, TaskKind::Finished);
     assert_eq!(env.job("a").counters, Counters::default());
+}
+
+#[test]
+fn a_full_disk_is_not_asked_in_a_loop_and_nothing_is_lost_by_it() {
+    let mut env = Env::new();
+    let mut spec = scheduled("a", "R/2026-01-01T00:01:00Z/PT1H");
+    spec.epsilon = Some(SignedDuration::from_secs(30));
+    env.put(spec).unwrap();
+    env.put(scheduled("b", "R1/2026-01-01T00:03:00Z/PT1H")).unwrap();
+    // Its epsilon has passed, and that cannot be written.
+    env.now = ts("2026-01-01T00:03:00Z");
+    env.store_refuses = true;
+    env.commits = 0;
+    env.offer();
+    env.step(Input::Tick);
+    assert_eq!(env.commits, 1, "tried once, then not before a second is over");
+    assert!(env.launched.is_empty() && env.history.is_empty());
+    assert_eq!(env.engine.deadline(), Some(ts("2026-01-01T00:03:01Z")));
+    env.store_refuses = false;
+    env.until("2026-01-01T00:03:02Z");
+    assert_eq!(env.launched.len(), 1);
+    assert!(
+        matches!(env.results()[..], [(RunResult::Missed(_), 1)]),
+        "{:?}",
+        env.history
+    );
 }

@@ -205,15 +205,10 @@ impl Engine {
             .values()
             .map(|held| held.since.checked_add(HOLD).unwrap_or(Timestamp::MAX))
             .min();
-        let next = [slot, alarm, held].into_iter().flatten().min();
-        let rested = self
-            .refused_at
-            .map(|at| at.checked_add(AFTER_REFUSAL).unwrap_or(Timestamp::MAX));
         // What is due while it rests is looked at when it has rested; so is what waits for an offer that is here.
-        match (next, rested) {
-            (Some(next), Some(rested)) => Some(next.max(rested)),
-            (None, Some(rested)) if !self.offers.is_empty() => Some(rested),
-            (next, _) => next,
+        match self.refused_at {
+            Some(at) => Some(at.checked_add(AFTER_REFUSAL).unwrap_or(Timestamp::MAX)),
+            None => [slot, alarm, held].into_iter().flatten().min(),
         }
     }
 
@@ -336,9 +331,13 @@ impl Engine {
     }
 
     /// Whether a write was refused just now. A clock that was set back ends the rest.
-    fn rests(&self, now: Timestamp) -> bool {
+    fn rests(&mut self, now: Timestamp) -> bool {
         let rested = self.refused_at.map(|at| now.duration_since(at));
-        rested.is_some_and(|rested| rested < AFTER_REFUSAL && rested >= SignedDuration::ZERO)
+        let rests = rested.is_some_and(|rested| rested < AFTER_REFUSAL && rested >= SignedDuration::ZERO);
+        if !rests {
+            self.refused_at = None;
+        }
+        rests
     }
 
     fn answer(&mut self, request: RequestId, answer: Result<crate::io::Answer, Refusal>) {

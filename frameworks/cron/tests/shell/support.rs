@@ -90,6 +90,7 @@ pub(crate) struct Cron {
     pub(crate) running: Option<Running>,
     runtime: Option<Runtime>,
     master: SocketAddr,
+    silent: Option<Arc<TcpListener>>,
     flags: Vec<String>,
     client: reqwest::Client,
 }
@@ -101,15 +102,12 @@ impl Cron {
         Cron::start_on(Arc::default(), folder, master, flags).await
     }
 
-    /// Without a master anywhere.
+    /// Without a master: where one should be, nobody answers. (A port that is closed could become another test's.)
     pub(crate) async fn alone(flags: &[&str]) -> Cron {
-        // Nobody listens on the port of a listener that is gone.
-        let nobody = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        Cron::start(nobody, flags).await
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut cron = Cron::start(silent.local_addr().unwrap(), flags).await;
+        cron.silent = Some(Arc::new(silent));
+        cron
     }
 
     async fn start_on(disk: Arc<Disk>, folder: Arc<TempDir>, master: SocketAddr, flags: Vec<String>) -> Cron {
@@ -131,6 +129,7 @@ impl Cron {
             running: Some(running),
             runtime: Some(runtime),
             master,
+            silent: None,
             flags,
             client: reqwest::Client::new(),
         }
@@ -140,7 +139,9 @@ impl Cron {
     pub(crate) async fn killed_and_back(mut self) -> Cron {
         self.die();
         let (disk, folder) = (Arc::clone(&self.disk), Arc::clone(&self.folder));
-        Cron::start_on(disk, folder, self.master, self.flags.clone()).await
+        let mut back = Cron::start_on(disk, folder, self.master, self.flags.clone()).await;
+        back.silent = self.silent.take();
+        back
     }
 
     fn die(&mut self) {

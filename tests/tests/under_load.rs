@@ -44,6 +44,8 @@ fn growth(bar: &mut Bar) {
             b.as_secs_f64() / a.as_secs_f64()
         })
         .collect();
+    small_cluster.check();
+    large_cluster.check();
     let ratio = median(&ratios);
     let what = format!(
         "{} tasks on {} agents : {} on {}",

@@ -94,6 +94,13 @@ impl Agent {
 
     /// The client gets `resources`, whether they are free or (known from before a fail-over) not.
     pub(crate) fn give(&mut self, client: NodeNo, resources: &Resources, minimum: &[Quantities]) {
+        let everything = self.plain && self.free.is_same(resources);
+        let shared = self.has_others(client);
+        if shared {
+            self.held += resources;
+        } else {
+            self.held = Resources::new();
+        }
         match position(&self.holdings, client) {
             Ok(at) => {
                 if let Some((_, held)) = self.holdings.get_mut(at) {
@@ -102,8 +109,28 @@ impl Agent {
             }
             Err(at) => self.holdings.insert(at, (client, resources.clone())),
         }
-        self.held += resources;
-        self.recompute(minimum);
+        if !shared {
+            self.hold_one();
+        }
+        if everything {
+            self.free = Resources::new();
+            self.worth_offering = false;
+        } else {
+            self.recompute(minimum);
+        }
+    }
+
+    fn has_others(&self, client: NodeNo) -> bool {
+        self.holdings.iter().any(|(holder, _)| *holder != client)
+    }
+
+    /// With one holder at most, what is held is what it holds: one bag in memory instead of two equal ones.
+    fn hold_one(&mut self) {
+        self.held = self
+            .holdings
+            .first()
+            .map(|(_, held)| held.clone())
+            .unwrap_or_default();
     }
 
     /// The client gives `resources` back; nothing changes if it does not have them.
@@ -115,15 +142,25 @@ impl Agent {
     ) -> Result<(), Broken> {
         let holds_not = || Broken(format!("given back but not held: {resources}"));
         let at = position(&self.holdings, client).map_err(|_| holds_not())?;
-        let (_, held) = self.holdings.get_mut(at).ok_or_else(holds_not)?;
+        let (_, held) = self.holdings.get(at).ok_or_else(holds_not)?;
         if !held.contains(resources) {
             return Err(holds_not());
         }
-        *held -= resources;
-        if held.is_empty() {
-            self.holdings.remove(at);
+        let shared = self.has_others(client);
+        if shared {
+            self.held -= resources;
+        } else {
+            self.held = Resources::new();
         }
-        self.held -= resources;
+        if let Some((_, held)) = self.holdings.get_mut(at) {
+            *held -= resources;
+            if held.is_empty() {
+                self.holdings.remove(at);
+            }
+        }
+        if !shared {
+            self.hold_one();
+        }
         self.recompute(minimum);
         Ok(())
     }

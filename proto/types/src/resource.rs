@@ -215,7 +215,7 @@ impl Resource {
 
     /// Whether two entries differ in their amount at most.
     pub fn same_kind(&self, other: &Resource) -> bool {
-        self.name == other.name
+        (Arc::ptr_eq(&self.name, &other.name) || self.name == other.name)
             && std::mem::discriminant(&self.value) == std::mem::discriminant(&other.value)
             && self.allocation == other.allocation
             && self.reservations == other.reservations

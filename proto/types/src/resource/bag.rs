@@ -31,6 +31,15 @@ impl Resources {
         Resources((!entries.is_empty()).then(|| Arc::new(entries)))
     }
 
+    /// Whether both are one and the same memory, and so equal: cheaper than a comparison.
+    pub fn is_same(&self, other: &Resources) -> bool {
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// The entries; a shared resource comes once per copy.
     pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
         self.entries().iter()
@@ -87,15 +96,16 @@ impl Resources {
 
     /// Whether all of `other` is in here, entry by entry (a reserved amount does not cover an unreserved one).
     pub fn contains(&self, other: &Resources) -> bool {
-        other.iter().all(|wanted| {
-            if wanted.is_indivisible() {
-                let copies = |bag: &Resources| bag.iter().filter(|r| *r == wanted).count();
-                copies(self) >= copies(other)
-            } else {
-                self.iter()
-                    .any(|r| r.same_kind(wanted) && covers(&r.value, &wanted.value))
-            }
-        })
+        self.is_same(other)
+            || other.iter().all(|wanted| {
+                if wanted.is_indivisible() {
+                    let copies = |bag: &Resources| bag.iter().filter(|r| *r == wanted).count();
+                    copies(self) >= copies(other)
+                } else {
+                    self.iter()
+                        .any(|r| r.same_kind(wanted) && covers(&r.value, &wanted.value))
+                }
+            })
     }
 
     /// The rest after taking `other` away, `None` if it is not all in here.
@@ -325,11 +335,7 @@ fn common(a: &Value, b: &Value) -> Option<Value> {
 
 impl PartialEq for Resources {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (None, None) => true,
-            (Some(a), Some(b)) if Arc::ptr_eq(a, b) => true,
-            _ => self.len() == other.len() && self.contains(other) && other.contains(self),
-        }
+        self.is_same(other) || (self.len() == other.len() && self.contains(other) && other.contains(self))
     }
 }
 
@@ -356,6 +362,10 @@ impl AddAssign for Resources {
 impl SubAssign<&Resources> for Resources {
     /// An amount larger than there is leaves nothing; see [`Resources::checked_sub`] where that must not pass.
     fn sub_assign(&mut self, other: &Resources) {
+        if self.is_same(other) {
+            self.0 = None;
+            return;
+        }
         for resource in other.iter() {
             self.take(resource);
         }

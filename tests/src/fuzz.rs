@@ -141,7 +141,7 @@ pub fn resource_text(data: &[u8]) {
     if let Ok(resources) = Resources::parse(text, &star) {
         let printed = resources.to_string();
         // The printed form tells reservations apart by more than the command line can say.
-        if resources.iter().all(|r| r.reservations.is_empty()) && !resources.is_empty() {
+        if resources.iter().all(|r| r.traits.reservations.is_empty()) && !resources.is_empty() {
             let again = Resources::parse(&printed, &star);
             assert_eq!(again.as_ref(), Ok(&resources), "{printed}");
         }

@@ -141,11 +141,11 @@ pub(super) fn resources(all: &Resources, object: &mut Object<'_>) {
         object.double(name, firm.scalar(name).to_f64());
     }
     let other = |resource: &&Resource| {
-        resource.revocable || !["disk", "mem", "gpus", "cpus"].contains(&&*resource.name)
+        resource.traits.revocable || !["disk", "mem", "gpus", "cpus"].contains(&&*resource.name)
     };
     let mut sums: BTreeMap<String, Resources> = BTreeMap::new();
     for resource in all.iter().filter(other) {
-        let name = match resource.revocable {
+        let name = match resource.traits.revocable {
             true => format!("{}_revocable", resource.name),
             false => resource.name.to_string(),
         };

@@ -52,7 +52,7 @@ impl Agent {
         self.has_gpus = !total.scalar("gpus").eq(&meseta_types::Scalar::ZERO);
         self.plain = total
             .iter()
-            .all(|r| r.reservations.is_empty() && !r.shared && !r.revocable);
+            .all(|r| r.traits.reservations.is_empty() && !r.traits.shared && !r.traits.revocable);
         self.total = total;
         self.recompute(minimum);
     }
@@ -83,9 +83,9 @@ impl Agent {
             self.total.checked_sub(&self.held).unwrap_or_default()
         } else {
             // Shared resources are free however often they are held.
-            let single = |r: &Resources| r.filter(|r| !r.shared);
+            let single = |r: &Resources| r.filter(|r| !r.traits.shared);
             match single(&self.total).checked_sub(&single(&self.held)) {
-                Some(rest) => rest + self.total.filter(|r| r.shared),
+                Some(rest) => rest + self.total.filter(|r| r.traits.shared),
                 None => Resources::new(),
             }
         };
@@ -208,7 +208,7 @@ impl Agent {
         if again.free != self.free || again.worth_offering != self.worth_offering {
             return Err(format!("free {}, should be {}", self.free, again.free));
         }
-        let single = |r: &Resources| r.filter(|r| !r.shared);
+        let single = |r: &Resources| r.filter(|r| !r.traits.shared);
         let sum = single(&self.free) + single(&self.held);
         if !self.free.is_empty() && !self.total.contains(&sum) {
             return Err(format!("free and held are {sum} of {}", self.total));

@@ -426,7 +426,7 @@ impl Allocator {
             return;
         };
         // A shared resource counts once for a client and agent, however many copies it holds.
-        if resources.iter().any(|r| r.shared) {
+        if resources.iter().any(|r| r.traits.shared) {
             let held = books.held_by(client).cloned().unwrap_or_default();
             change(&mut self.names, &held, &(&held + resources), &mut self.delta);
         } else {
@@ -442,7 +442,7 @@ impl Allocator {
     fn take_back(&mut self, agent: AgentNo, client: NodeNo, resources: &Resources) -> Result<(), Broken> {
         let unknown = || Broken(format!("{agent:?} is unknown"));
         let books = slot_mut(&mut self.agents, agent.0).ok_or_else(unknown)?;
-        if resources.iter().any(|r| r.shared) {
+        if resources.iter().any(|r| r.traits.shared) {
             let held = books.held_by(client).cloned().unwrap_or_default();
             change(&mut self.names, &(&held - resources), &held, &mut self.delta);
         } else {

@@ -57,7 +57,7 @@ impl Names {
         let distinct = all
             .iter()
             .enumerate()
-            .filter(|(i, r)| !r.shared || !all.iter().take(*i).any(|earlier| earlier == *r))
+            .filter(|(i, r)| !r.traits.shared || !all.iter().take(*i).any(|earlier| earlier == *r))
             .map(|(_, r)| *r);
         self.scalars(distinct, out);
     }

@@ -4,7 +4,7 @@ use crate::mesos::v1;
 use meseta_types::Role;
 use meseta_types::attribute::{Attribute, AttributeValue, Attributes};
 use meseta_types::resource::{
-    DiskInfo, DiskKind, DiskSource, DiskVolume, Labels, Persistence, Range, Ranges, Reservation,
+    DiskInfo, DiskKind, DiskSource, DiskVolume, Labels, Particulars, Persistence, Range, Ranges, Reservation,
     ReservationKind, Resource, ResourceError, Resources, Scalar, Value, name,
 };
 use prost::Message as _;
@@ -65,16 +65,16 @@ fn one(resource: &v1::Resource) -> Result<Resource, ResourceError> {
         return Err(ResourceError::EmptyName);
     }
     let mut read = Resource::new(name(&resource.name), value(resource)?);
-    read.disk = resource.disk.as_ref().map(disk).transpose()?.map(Arc::new);
-    read.reservations = reservations(resource)?;
     let allocation = resource.allocation_info.as_ref().and_then(|a| a.role.as_ref());
     read.allocation = allocation.map(Role::new).transpose()?;
-    read.revocable = resource.revocable.is_some();
-    read.shared = resource.shared.is_some();
-    read.provider_id = resource
-        .provider_id
-        .as_ref()
-        .map(|id| Arc::from(id.value.as_str()));
+    read.traits = Particulars {
+        reservations: reservations(resource)?,
+        disk: resource.disk.as_ref().map(disk).transpose()?.map(Arc::new),
+        revocable: resource.revocable.is_some(),
+        shared: resource.shared.is_some(),
+        provider_id: resource.provider_id.as_ref().map(|id| id.value.as_str().into()),
+    }
+    .into();
     Ok(read)
 }
 
@@ -285,7 +285,7 @@ fn disk_source(source: &disk_info::Source) -> Result<DiskSource, ResourceError> 
 /// Resources for the wire. Refined reservations, which [`Format::Pre`] cannot express, are left out of it: the peers
 /// that read it are not offered such resources.
 pub fn to_proto(resources: &Resources, format: Format) -> Vec<v1::Resource> {
-    let fits = |r: &&Resource| format != Format::Pre || r.reservations.len() < 2;
+    let fits = |r: &&Resource| format != Format::Pre || r.traits.reservations.len() < 2;
     resources
         .iter()
         .filter(fits)
@@ -300,10 +300,10 @@ pub fn one_to_proto(r: &Resource, format: Format) -> v1::Resource {
         allocation_info: r.allocation.as_ref().map(|role| AllocationInfo {
             role: Some(role.to_string()),
         }),
-        disk: r.disk.as_ref().map(|d| disk_to_proto(d)),
-        revocable: r.revocable.then_some(RevocableInfo {}),
-        shared: r.shared.then_some(SharedInfo {}),
-        provider_id: r.provider_id.as_ref().map(|id| v1::ResourceProviderId {
+        disk: r.traits.disk.as_ref().map(|d| disk_to_proto(d)),
+        revocable: r.traits.revocable.then_some(RevocableInfo {}),
+        shared: r.traits.shared.then_some(SharedInfo {}),
+        provider_id: r.traits.provider_id.as_ref().map(|id| v1::ResourceProviderId {
             value: id.to_string(),
         }),
         ..Default::default()
@@ -326,7 +326,7 @@ pub fn one_to_proto(r: &Resource, format: Format) -> v1::Resource {
             });
         }
     }
-    put_reservations(&mut out, &r.reservations, format);
+    put_reservations(&mut out, &r.traits.reservations, format);
     out
 }
 

@@ -130,26 +130,31 @@ fn a_framework_keeps_what_the_core_does_not_know_and_gets_its_id() {
 fn resources_take_three_forms() {
     let dev = Role::new("dev").unwrap();
     let mut reserved = Resource::scalar("cpus", Scalar::whole(1));
-    reserved.reservations = vec![Reservation {
+    let dynamic = Reservation {
         kind: ReservationKind::Dynamic,
         role: dev.clone(),
         principal: Some("p".into()),
         labels: vec![("k".into(), None)],
-    }];
+    };
+    reserved.traits.change(|traits| traits.reservations.push(dynamic));
     let mut refined = reserved.clone();
-    refined.reservations.push(Reservation {
+    let refining = Reservation {
         kind: ReservationKind::Dynamic,
         role: Role::new("dev/x").unwrap(),
         principal: None,
         labels: Vec::new(),
-    });
+    };
+    refined.traits.change(|traits| traits.reservations.push(refining));
     let mut fixed = Resource::scalar("mem", Scalar::whole(10));
-    fixed.reservations = vec![Reservation {
+    let from_the_start = Reservation {
         kind: ReservationKind::Static,
         role: dev,
         principal: None,
         labels: Vec::new(),
-    }];
+    };
+    fixed
+        .traits
+        .change(|traits| traits.reservations.push(from_the_start));
     let bag: Resources = [Resource::scalar("disk", Scalar(1_500)), reserved, refined, fixed]
         .into_iter()
         .collect();
@@ -161,7 +166,7 @@ fn resources_take_three_forms() {
         let wire = resource::to_proto(&bag, format);
         assert_eq!(wire.len(), kept);
         let back = resource::from_proto(&wire).unwrap();
-        let expected = bag.filter(|r| kept == 4 || r.reservations.len() < 2);
+        let expected = bag.filter(|r| kept == 4 || r.traits.reservations.len() < 2);
         assert_eq!(back, expected, "{format:?}");
     }
     let shown: Vec<_> = resource::to_proto(&bag, resource::Format::Endpoint)

@@ -67,8 +67,9 @@ fn task_alone(info: &v1::TaskInfo) -> Check {
 fn resources_of(who: &str, list: &[v1::Resource]) -> Result<Resources, Invalid> {
     let resources = valid(list).map_err(of(&format!("{who} uses invalid resources: ")))?;
     let mut seen = BTreeSet::new();
-    for r in resources.iter().filter(|r| !r.shared) {
+    for r in resources.iter().filter(|r| !r.traits.shared) {
         let id = r
+            .traits
             .disk
             .as_ref()
             .and_then(|d| d.persistence.as_ref())
@@ -99,7 +100,7 @@ fn no_mix(resources: &Resources) -> Check {
     let names = |revocable| -> BTreeSet<_> {
         resources
             .iter()
-            .filter(|r| r.revocable == revocable)
+            .filter(|r| r.traits.revocable == revocable)
             .map(|r| r.name.clone())
             .collect()
     };
@@ -122,7 +123,7 @@ fn valid(list: &[v1::Resource]) -> Result<Resources, Invalid> {
 }
 
 fn disk(r: &Resource) -> Check {
-    let Some(disk) = &r.disk else { return Ok(()) };
+    let Some(disk) = &r.traits.disk else { return Ok(()) };
     let Some(persistence) = &disk.persistence else {
         return match (&disk.volume, &disk.source) {
             (Some(_), _) => refuse("Non-persistent volume not supported"),
@@ -130,10 +131,10 @@ fn disk(r: &Resource) -> Check {
             (None, Some(_)) => Ok(()),
         };
     };
-    if r.revocable {
+    if r.traits.revocable {
         return refuse("Persistent volumes cannot be created from revocable resources");
     }
-    if r.reservations.is_empty() {
+    if r.traits.reservations.is_empty() {
         return refuse("Persistent volumes cannot be created from unreserved resources");
     }
     match &disk.volume {

@@ -10,6 +10,7 @@ mod quantities;
 mod ranges;
 mod scalar;
 mod text;
+mod traits;
 mod validate;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use quantities::Quantities;
 pub use ranges::{Range, Ranges};
 pub use scalar::Scalar;
 pub use text::{ParseError, parse_value};
+pub use traits::{Particulars, Traits};
 pub use validate::ResourceError;
 
 use crate::id::Role;
@@ -147,17 +149,13 @@ pub struct Resource {
     pub value: Value,
     /// The role it is offered or allocated to.
     pub allocation: Option<Role>,
-    /// The stack of reservations, current one last; empty: unreserved.
-    pub reservations: Vec<Reservation>,
-    /// For disks that are more than space in the work directory.
-    pub disk: Option<Arc<DiskInfo>>,
-    /// Oversubscribed: may be taken back at any time.
-    pub revocable: bool,
-    /// May be used by several tasks at once. A bag holds one entry per copy.
-    pub shared: bool,
-    /// The resource provider it comes from, if not the agent itself.
-    pub provider_id: Option<Arc<str>>,
+    /// What sets it apart from a plain amount.
+    pub traits: Traits,
 }
+
+// Bags are read for every offer and every task, mostly from memory that no cache holds: an entry is little more than one
+// line of it.
+const _: () = assert!(std::mem::size_of::<Resource>() <= 72);
 
 impl Resource {
     /// An unreserved, unallocated amount.
@@ -166,12 +164,15 @@ impl Resource {
             name,
             value,
             allocation: None,
-            reservations: Vec::new(),
-            disk: None,
-            revocable: false,
-            shared: false,
-            provider_id: None,
+            traits: Traits::default(),
         }
+    }
+
+    /// The same, set apart from a plain amount.
+    #[must_use]
+    pub fn with(mut self, particulars: Particulars) -> Resource {
+        self.traits = particulars.into();
+        self
     }
 
     /// An unreserved, unallocated scalar.
@@ -181,7 +182,7 @@ impl Resource {
 
     /// The role the current reservation is for, `None` if unreserved.
     pub fn reservation_role(&self) -> Option<&Role> {
-        self.reservations.last().map(|r| &r.role)
+        self.traits.reservations.last().map(|r| &r.role)
     }
 
     /// Whether it may be offered to `role`: unreserved, or reserved to it or to a role above it.
@@ -192,7 +193,7 @@ impl Resource {
 
     /// Whether it is a persistent volume.
     pub fn is_persistent_volume(&self) -> bool {
-        self.disk.as_ref().is_some_and(|d| d.persistence.is_some())
+        self.traits.disk.as_ref().is_some_and(|d| d.persistence.is_some())
     }
 
     /// Whether nothing is left of it.
@@ -218,19 +219,20 @@ impl Resource {
         (Arc::ptr_eq(&self.name, &other.name) || self.name == other.name)
             && std::mem::discriminant(&self.value) == std::mem::discriminant(&other.value)
             && self.allocation == other.allocation
-            && self.reservations == other.reservations
-            && self.disk == other.disk
-            && self.revocable == other.revocable
-            && self.shared == other.shared
-            && self.provider_id == other.provider_id
+            && self.traits == other.traits
     }
 
     /// Whether it can only be had whole: shared resources, persistent volumes, exclusive disks.
     pub fn is_indivisible(&self) -> bool {
-        if self.shared {
+        if self.traits.is_plain() {
+            return false;
+        }
+        if self.traits.shared {
             return true;
         }
-        let Some(disk) = &self.disk else { return false };
+        let Some(disk) = &self.traits.disk else {
+            return false;
+        };
         disk.persistence.is_some()
             || disk.source.as_ref().is_some_and(|s| match s.kind {
                 DiskKind::Path => false,

@@ -56,7 +56,7 @@ impl Allocator {
         // A shared resource is offered once per cycle and agent, though it stays free.
         let mut shared_given = Resources::new();
         while let Some((client, resources)) = self.next_taker(agent, &shared_given) {
-            shared_given += resources.filter(|r| r.shared);
+            shared_given += resources.filter(|r| r.traits.shared);
             self.grant(agent, client, resources, out);
         }
     }
@@ -106,10 +106,10 @@ impl Allocator {
         } else {
             books.free().filter(|r| {
                 r.is_allocatable_to(role)
-                    && (knows.shared_resources || !r.shared)
-                    && (knows.revocable_resources || !r.revocable)
-                    && (knows.reservation_refinement || r.reservations.len() < 2)
-                    && !(r.shared && shared_given.iter().any(|given| given == r))
+                    && (knows.shared_resources || !r.traits.shared)
+                    && (knows.revocable_resources || !r.traits.revocable)
+                    && (knows.reservation_refinement || r.traits.reservations.len() < 2)
+                    && !(r.traits.shared && shared_given.iter().any(|given| given == r))
             })
         };
         if offered.is_empty() {

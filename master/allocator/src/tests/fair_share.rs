@@ -1,7 +1,7 @@
 //! Who gets an agent.
 
 use super::*;
-use meseta_types::resource::{DiskInfo, Persistence, Quantities, Reservation, ReservationKind};
+use meseta_types::resource::{DiskInfo, Particulars, Persistence, Quantities, Reservation, ReservationKind};
 use meseta_types::{Resource, Scalar};
 use std::sync::Arc;
 
@@ -201,13 +201,13 @@ fn one_that_cannot_use_an_agent_does_not_starve_the_others() {
             principal: None,
             labels: Vec::new(),
         };
-        total.push(Resource {
+        total.push(Resource::scalar(name, Scalar::whole(amount)).with(Particulars {
             reservations: vec![
                 level(ReservationKind::Static, "a"),
                 level(ReservationKind::Dynamic, "a/b"),
             ],
-            ..Resource::scalar(name, Scalar::whole(amount))
-        });
+            ..Particulars::default()
+        }));
     }
     c.framework(&["a/b"]);
     c.allocator
@@ -359,7 +359,7 @@ fn a_framework_keeps_its_share_in_a_role_it_left_but_gets_no_offers() {
 
 #[test]
 fn a_shared_volume_is_offered_while_it_is_used_and_counts_once() {
-    let volume = Resource {
+    let volume = Resource::scalar("disk", Scalar::whole(100)).with(Particulars {
         shared: true,
         disk: Some(Arc::new(DiskInfo {
             persistence: Some(Persistence {
@@ -368,8 +368,8 @@ fn a_shared_volume_is_offered_while_it_is_used_and_counts_once() {
             }),
             ..DiskInfo::default()
         })),
-        ..Resource::scalar("disk", Scalar::whole(100))
-    };
+        ..Particulars::default()
+    });
     let mut total = resources("cpus:4;mem:1000;disk:900");
     total.push(volume.clone());
     let mut c = Cluster::new();
@@ -386,24 +386,24 @@ fn a_shared_volume_is_offered_while_it_is_used_and_counts_once() {
     };
     let fw1 = c.framework_with(sharing.clone());
     let grant = c.run().remove(0);
-    assert!(grant.resources.iter().any(|r| r.shared));
+    assert!(grant.resources.iter().any(|r| r.traits.shared));
     let part = resources("cpus:1;mem:100").allocated_to(&role("r"));
     c.allocator
         .recover(agent, fw1, &part, Return::Freed, c.now)
         .unwrap();
     let again = c.run().remove(0);
     assert!(
-        again.resources.iter().any(|r| r.shared),
+        again.resources.iter().any(|r| r.traits.shared),
         "the volume comes along again"
     );
-    let part = again.resources.filter(|r| !r.shared);
+    let part = again.resources.filter(|r| !r.traits.shared);
     c.allocator
         .recover(agent, fw1, &part, Return::Freed, c.now)
         .unwrap();
     c.allocator.suppress(fw1, &BTreeSet::new()).unwrap();
     c.framework(&["s"]);
     let incapable = c.run().remove(0);
-    assert!(!incapable.resources.iter().any(|r| r.shared));
+    assert!(!incapable.resources.iter().any(|r| r.traits.shared));
 }
 
 #[test]

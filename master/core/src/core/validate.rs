@@ -225,8 +225,8 @@ fn doubled_volume(resources: &Resources) -> Option<String> {
     let mut seen = BTreeSet::new();
     let volumes = resources
         .iter()
-        .filter(|r| !r.shared)
-        .filter_map(|r| r.disk.as_ref()?.persistence.as_ref());
+        .filter(|r| !r.traits.shared)
+        .filter_map(|r| r.traits.disk.as_ref()?.persistence.as_ref());
     volumes
         .map(|p| p.id.to_string())
         .find(|id| !seen.insert(id.clone()))
@@ -236,7 +236,7 @@ fn unmixed(resources: &Resources, prefix: &str) -> Verdict {
     let names = |revocable| -> BTreeSet<&Arc<str>> {
         resources
             .iter()
-            .filter(|r| r.revocable == revocable)
+            .filter(|r| r.traits.revocable == revocable)
             .map(|r| &r.name)
             .collect()
     };

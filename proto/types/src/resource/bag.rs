@@ -2,6 +2,7 @@
 
 use super::{Quantities, Ranges, Resource, Scalar, Value};
 use crate::id::Role;
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::Arc;
@@ -11,7 +12,10 @@ use std::sync::Arc;
 /// Cheap to clone (one pointer, shared until changed). The order of entries is that of their arrival and has no
 /// meaning; equality ignores it.
 #[derive(Clone, Debug, Default)]
-pub struct Resources(Option<Arc<Vec<Resource>>>);
+pub struct Resources(Option<Arc<Entries>>);
+
+/// As many as an ordinary agent has (cpus, mem, disk, ports) lie in one piece of memory.
+type Entries = SmallVec<[Resource; 4]>;
 
 impl Resources {
     /// Nothing.
@@ -20,14 +24,14 @@ impl Resources {
     }
 
     fn entries(&self) -> &[Resource] {
-        self.0.as_deref().map_or(&[], Vec::as_slice)
+        self.0.as_deref().map_or(&[], SmallVec::as_slice)
     }
 
-    fn entries_mut(&mut self) -> &mut Vec<Resource> {
+    fn entries_mut(&mut self) -> &mut Entries {
         Arc::make_mut(self.0.get_or_insert_default())
     }
 
-    fn from_entries(entries: Vec<Resource>) -> Resources {
+    fn from_entries(entries: Entries) -> Resources {
         Resources((!entries.is_empty()).then(|| Arc::new(entries)))
     }
 
@@ -204,25 +208,25 @@ impl Resources {
     /// What is not reserved for anyone.
     #[must_use]
     pub fn unreserved(&self) -> Resources {
-        self.filter(|r| r.reservations.is_empty())
+        self.filter(|r| r.traits.reservations.is_empty())
     }
 
     /// What is reserved, for whomever.
     #[must_use]
     pub fn reserved(&self) -> Resources {
-        self.filter(|r| !r.reservations.is_empty())
+        self.filter(|r| !r.traits.reservations.is_empty())
     }
 
     /// What may be taken back at any time.
     #[must_use]
     pub fn revocable(&self) -> Resources {
-        self.filter(|r| r.revocable)
+        self.filter(|r| r.traits.revocable)
     }
 
     /// What is guaranteed.
     #[must_use]
     pub fn nonrevocable(&self) -> Resources {
-        self.filter(|r| !r.revocable)
+        self.filter(|r| !r.traits.revocable)
     }
 
     /// The amounts per name, as numbers.

@@ -20,10 +20,10 @@ fn ranges(text: &str) -> Ranges {
 }
 
 fn disk(size: u64, info: DiskInfo) -> Resource {
-    Resource {
+    Resource::scalar("disk", Scalar::whole(size)).with(Particulars {
         disk: Some(Arc::new(info)),
-        ..Resource::scalar("disk", Scalar::whole(size))
-    }
+        ..Particulars::default()
+    })
 }
 
 fn source(kind: DiskKind, root: &str) -> DiskInfo {
@@ -230,9 +230,10 @@ fn volumes_stay_whole_and_shared_ones_are_counted() {
     assert_eq!(bag([plain("1"), plain("1")]).len(), 2);
     assert!(!bag([plain("1")]).contains(&bag([plain("2")])));
 
-    let shared = || Resource {
-        shared: true,
-        ..plain("1")
+    let shared = || {
+        let mut volume = plain("1");
+        volume.traits.change(|traits| traits.shared = true);
+        volume
     };
     let two = bag([shared(), shared()]);
     let one = bag([shared()]);
@@ -258,14 +259,16 @@ fn where_a_volume_is_mounted_is_no_part_of_what_it_is() {
 
 #[test]
 fn reservations_merge_only_with_equal_principal_and_labels() {
-    let reserved = |principal: Option<&str>, label: &str| Resource {
-        reservations: vec![Reservation {
-            kind: ReservationKind::Dynamic,
-            role: role("r"),
-            principal: principal.map(Arc::from),
-            labels: vec![(Arc::from(label), None)],
-        }],
-        ..Resource::scalar("cpus", Scalar::whole(1))
+    let reserved = |principal: Option<&str>, label: &str| {
+        Resource::scalar("cpus", Scalar::whole(1)).with(Particulars {
+            reservations: vec![Reservation {
+                kind: ReservationKind::Dynamic,
+                role: role("r"),
+                principal: principal.map(Arc::from),
+                labels: vec![(Arc::from(label), None)],
+            }],
+            ..Particulars::default()
+        })
     };
     assert_eq!(bag([reserved(Some("p"), "a"), reserved(Some("p"), "a")]).len(), 1);
     assert_eq!(bag([reserved(Some("p"), "a"), reserved(Some("q"), "a")]).len(), 2);
@@ -274,17 +277,17 @@ fn reservations_merge_only_with_equal_principal_and_labels() {
 
 #[test]
 fn a_reservation_stack_must_refine() {
-    let stack = |list: &[(ReservationKind, &str)]| Resource {
-        reservations: list
-            .iter()
-            .map(|(kind, r)| Reservation {
-                kind: *kind,
-                role: role(r),
-                principal: None,
-                labels: Vec::new(),
-            })
-            .collect(),
-        ..Resource::scalar("cpus", Scalar::whole(1))
+    let stack = |list: &[(ReservationKind, &str)]| {
+        let level = |(kind, r): &(ReservationKind, &str)| Reservation {
+            kind: *kind,
+            role: role(r),
+            principal: None,
+            labels: Vec::new(),
+        };
+        Resource::scalar("cpus", Scalar::whole(1)).with(Particulars {
+            reservations: list.iter().map(level).collect(),
+            ..Particulars::default()
+        })
     };
     use ReservationKind::{Dynamic, Static};
     assert_eq!(stack(&[(Static, "a"), (Dynamic, "a/b")]).validate(), Ok(()));
@@ -307,7 +310,10 @@ fn a_reservation_stack_must_refine() {
 
 #[test]
 fn only_persistent_disks_are_shared_and_only_disks_have_disk_info() {
-    let shared = |r: Resource| Resource { shared: true, ..r };
+    let shared = |mut r: Resource| {
+        r.traits.change(|traits| traits.shared = true);
+        r
+    };
     let cpus = || Resource::scalar("cpus", Scalar::whole(1));
     assert_eq!(
         shared(cpus()).validate().unwrap_err().to_string(),
@@ -317,10 +323,10 @@ fn only_persistent_disks_are_shared_and_only_disks_have_disk_info() {
         shared(disk(1, DiskInfo::default())).validate(),
         Err(ResourceError::SharedWithoutPersistence)
     );
-    let odd = Resource {
+    let odd = cpus().with(Particulars {
         disk: Some(Arc::new(DiskInfo::default())),
-        ..cpus()
-    };
+        ..Particulars::default()
+    });
     assert_eq!(
         odd.validate().unwrap_err().to_string(),
         "DiskInfo should not be set for cpus resource"
@@ -378,18 +384,18 @@ fn any_resource() -> impl Strategy<Value = Resource> {
             .prop_map(|s| ("s", Value::Set(s.iter().map(|i| Arc::from(i.as_str())).collect()))),
     ];
     (value, prop::option::of("[a-c](/[a-c])?"), any::<bool>()).prop_map(
-        |((resource_name, value), reserved, revocable)| Resource {
-            reservations: reserved
-                .map(|r| Reservation {
-                    kind: ReservationKind::Static,
-                    role: role(&r),
-                    principal: None,
-                    labels: Vec::new(),
-                })
-                .into_iter()
-                .collect(),
-            revocable,
-            ..Resource::new(name(resource_name), value)
+        |((resource_name, value), reserved, revocable)| {
+            let reservation = reserved.map(|r| Reservation {
+                kind: ReservationKind::Static,
+                role: role(&r),
+                principal: None,
+                labels: Vec::new(),
+            });
+            Resource::new(name(resource_name), value).with(Particulars {
+                reservations: reservation.into_iter().collect(),
+                revocable,
+                ..Particulars::default()
+            })
         },
     )
 }

@@ -167,10 +167,11 @@ impl Resources {
             if resource.is_persistent_volume() {
                 return Err(ParseError::NotOnCommandLine("Persistent volumes"));
             }
-            if resource.revocable {
+            if resource.traits.revocable {
                 return Err(ParseError::NotOnCommandLine("Revocable resources"));
             }
             if resource
+                .traits
                 .reservations
                 .iter()
                 .any(|r| r.kind == ReservationKind::Dynamic)
@@ -225,12 +226,15 @@ fn parse_entry(token: &str, default_role: &Role) -> Result<Resource, ParseError>
     })?;
     let mut resource = Resource::new(super::name(name), parsed);
     if !role.is_star() {
-        resource.reservations.push(Reservation {
+        let reservation = Reservation {
             kind: ReservationKind::Static,
             role,
             principal: None,
             labels: Vec::new(),
-        });
+        };
+        resource
+            .traits
+            .change(|traits| traits.reservations.push(reservation));
     }
     resource.validate()?;
     Ok(resource)
@@ -303,9 +307,9 @@ impl fmt::Display for Resource {
         if let Some(role) = &self.allocation {
             write!(f, "(allocated: {role})")?;
         }
-        if !self.reservations.is_empty() {
+        if !self.traits.reservations.is_empty() {
             f.write_str("(reservations: [")?;
-            for (i, r) in self.reservations.iter().enumerate() {
+            for (i, r) in self.traits.reservations.iter().enumerate() {
                 let comma = if i == 0 { "" } else { "," };
                 write!(f, "{comma}({},{}", r.kind.name(), r.role)?;
                 if let Some(principal) = &r.principal {
@@ -315,13 +319,13 @@ impl fmt::Display for Resource {
             }
             f.write_str("])")?;
         }
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = &self.traits.disk {
             fmt_disk(disk, f)?;
         }
-        if self.revocable {
+        if self.traits.revocable {
             f.write_str("{REV}")?;
         }
-        if self.shared {
+        if self.traits.shared {
             f.write_str("<SHARED>")?;
         }
         write!(f, ":{}", self.value)

@@ -100,7 +100,7 @@ impl Resource {
         }
         self.validate_disk()?;
         self.validate_reservations()?;
-        if self.shared {
+        if self.traits.shared {
             if &*self.name != "disk" {
                 return Err(ResourceError::CannotBeShared(self.name.to_string()));
             }
@@ -112,7 +112,7 @@ impl Resource {
     }
 
     fn validate_disk(&self) -> Result<(), ResourceError> {
-        let Some(disk) = &self.disk else {
+        let Some(disk) = &self.traits.disk else {
             return Ok(());
         };
         if &*self.name != "disk" {
@@ -131,10 +131,10 @@ impl Resource {
     }
 
     fn validate_reservations(&self) -> Result<(), ResourceError> {
-        if self.reservations.iter().any(|r| r.role.is_star()) {
+        if self.traits.reservations.iter().any(|r| r.role.is_star()) {
             return Err(ResourceError::StarReserved);
         }
-        for pair in self.reservations.windows(2) {
+        for pair in self.traits.reservations.windows(2) {
             let [above, below] = pair else { continue };
             if below.kind == ReservationKind::Static {
                 return Err(ResourceError::RefinedStatic);

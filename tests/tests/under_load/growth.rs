@@ -7,7 +7,6 @@ use meseta_master_core::{Config, Effect, Effects, Input, MasterCore, Recovered};
 use meseta_types::link::{AgentSpec, FromAgent, StatusUpdate};
 use meseta_types::task::{Capabilities, FrameworkSpec, Source, TaskSpec, TaskStatus};
 use meseta_types::{AgentId, FrameworkId, Mono, Now, Resources, Role, TaskId, TaskState, UpdateUuid, Wall};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +22,8 @@ pub(crate) struct Cluster {
     now: Now,
     out: Effects,
     framework: FrameworkId,
-    /// Outstanding offers by agent.
-    offers: BTreeMap<AgentId, Vec<Arc<Offer>>>,
+    /// Outstanding offers by agent, in their order: what the client remembers must not weigh on what is measured.
+    offers: Vec<Vec<Arc<Offer>>>,
     agents: Vec<(AgentId, LinkId)>,
     task: Resources,
     tasks: u64,
@@ -46,7 +45,7 @@ impl Cluster {
             now,
             out: Effects::new(),
             framework: FrameworkId::new("none").unwrap(),
-            offers: BTreeMap::new(),
+            offers: vec![Vec::new(); agents],
             agents: Vec::new(),
             task: Resources::parse("cpus:0.01;mem:1", &Role::star()).unwrap(),
             tasks: 0,
@@ -58,7 +57,7 @@ impl Cluster {
         cluster.subscribe();
         for n in 0..tasks {
             let (agent, link) = cluster.agents[n % agents].clone();
-            let task = cluster.launch(&agent);
+            let task = cluster.launch(n % agents, &agent);
             cluster.update(link, &agent, &task, TaskState::Running);
         }
         for n in 0..WORK {
@@ -87,8 +86,9 @@ impl Cluster {
     }
 
     fn round(&mut self, n: usize) {
-        let (agent, link) = self.agents[n * 7 % self.agents.len()].clone();
-        let task = self.launch(&agent);
+        let number = n * 7 % self.agents.len();
+        let (agent, link) = self.agents[number].clone();
+        let task = self.launch(number, &agent);
         for state in [TaskState::Starting, TaskState::Running, TaskState::Finished] {
             self.update(link, &agent, &task, state);
         }
@@ -121,7 +121,7 @@ impl Cluster {
                         ..
                     } => {
                         for offer in offers {
-                            self.offers.entry(offer.agent_id.clone()).or_default().push(offer);
+                            self.offers[number(&offer.agent_id)].push(offer);
                         }
                     }
                     _ => {}
@@ -173,7 +173,10 @@ impl Cluster {
                 suppressed_roles: Vec::new(),
             },
         });
-        assert_eq!(self.offers.len(), self.agents.len(), "every agent is offered");
+        assert!(
+            self.offers.iter().all(|of| !of.is_empty()),
+            "every agent is offered"
+        );
     }
 
     fn call(&mut self, call: Call) {
@@ -185,10 +188,10 @@ impl Cluster {
         });
     }
 
-    fn launch(&mut self, agent: &AgentId) -> TaskId {
+    fn launch(&mut self, number: usize, agent: &AgentId) -> TaskId {
         let task_id = TaskId::new(format!("task-{:08}", self.tasks)).unwrap();
         self.tasks += 1;
-        let offers = self.offers.remove(agent).unwrap_or_default();
+        let offers = std::mem::take(&mut self.offers[number]);
         assert!(!offers.is_empty(), "{agent} is offered");
         let task = TaskSpec {
             task_id: task_id.clone(),
@@ -251,4 +254,9 @@ impl Cluster {
             uuid,
         });
     }
+}
+
+/// The n of the n-th agent's id.
+fn number(agent: &AgentId) -> usize {
+    agent.as_str().trim_start_matches("m-S").parse().unwrap()
 }

@@ -132,7 +132,7 @@ impl Inner {
             (Route::Info, "GET") => system::info(self, &ask),
             (Route::Leader, "GET") => system::leader(self, &ask),
             (Route::Leader, "DELETE") => system::abdicate(self, &ask),
-            (Route::Events, "GET") => events::attach(self, &ask),
+            (Route::Events, "GET") => events::attach(self, &ask).await,
             (Route::Apps, "GET") => apps::list(self, &ask).await,
             (Route::Apps, "POST") => changes::create(self, ask).await,
             (Route::Apps, "PUT") => changes::put_many(self, ask).await,

@@ -6,7 +6,7 @@ use http::header::ORIGIN;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
 use meseta_http::Body;
-use meseta_http::listener::Peer;
+use meseta_http::listener::{Connection, Peer};
 use meseta_http::path::{Query, percent_decode};
 use meseta_service_core::app::AppId;
 use serde_json::Value;
@@ -68,6 +68,11 @@ impl Ask {
     pub(super) fn peer(&self) -> String {
         let peer = self.parts.extensions.get::<Peer>();
         peer.map_or_else(String::new, |peer| peer.0.ip().to_string())
+    }
+
+    /// The connection it came by.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.parts.extensions.get::<Connection>().cloned()
     }
 
     /// A flag of the query: `true` in any case; anything else is false, nothing is `absent`.

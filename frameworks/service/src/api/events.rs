@@ -1,7 +1,7 @@
 //! The event stream (`GET /v2/events`): server-sent events, each written once for all who listen.
 //!
-//! One task turns what the owner tells into text. Listeners share those texts; one that is [`EVENTS_MAX`] behind is cut
-//! off, so nothing is kept for somebody who does not read.
+//! One task turns what the owner tells into text and queues it for each stream that wants it. A queue is bounded in
+//! bytes: one who does not read is cut off, and the others go on.
 
 use super::Inner;
 use super::ask::Ask;
@@ -9,24 +9,34 @@ use super::gate::Action;
 use super::refusal::Refused;
 use super::reply;
 use super::show::event::{self, Shown};
-use crate::owner::{EVENTS_MAX, Handle};
+use crate::clock::WallClock;
+use crate::owner::{Handle, Told};
 use bytes::Bytes;
-use futures_util::stream;
 use http::StatusCode;
-use meseta_http::{Body, Response};
+use meseta_http::Response;
+use meseta_http::stream::{RecordSender, record_stream};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
 
-/// Streams at once. Each costs a connection and a place in the shared queue; real setups have some dozens.
+/// Streams at once. Each costs a connection and a queue; real setups have some dozens.
 const STREAMS_MAX: usize = 1_000;
 
-/// After so long without an event a comment is sent: load balancers give up on silent streams, some after 30 s.
-const SILENCE: Duration = Duration::from_secs(15);
+/// Bytes a listener may leave lying: several thousand events, as a thousand instances make when they start at once. The
+/// texts are shared between the queues.
+const UNREAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Streams that wait to be taken in.
+const JOINING_MAX: usize = 64;
+
+/// How often silent streams are looked for. Load balancers give up on silence, some after 30 s; a stream that heard
+/// nothing from one look to the next gets a comment.
+const BEAT: Duration = Duration::from_secs(10);
 
 /// A comment line. It has no blank line after it, so that clients that treat each block as an event do not see an
 /// empty one.
@@ -40,107 +50,50 @@ const ON_REQUEST: [&str; 3] = [
     "scheduler_disconnected_event",
 ];
 
-/// An event as it is sent.
-struct Written {
-    kind: &'static str,
-    frame: Bytes,
-}
-
-impl From<Shown> for Written {
-    fn from(shown: Shown) -> Written {
-        Written {
-            kind: shown.kind,
-            frame: format!("event: {}\ndata: {}\n\n", shown.kind, shown.json).into(),
-        }
-    }
-}
-
-/// Where written events are had.
+/// Where streams are taken in.
 pub(super) struct Hub {
-    written: broadcast::Sender<Arc<Written>>,
+    joining: mpsc::Sender<Joining>,
     streams: Arc<AtomicUsize>,
 }
 
 impl Hub {
-    /// Starts the task that writes events. It ends with the owner.
+    /// Starts the task that writes events. It ends with the owner, or with the API.
     pub(super) fn start(handle: &Handle) -> Hub {
-        let (written, _) = broadcast::channel(EVENTS_MAX);
-        let hub = Hub {
-            written: written.clone(),
-            streams: Arc::default(),
+        let (joining, joins) = mpsc::channel(JOINING_MAX);
+        let writer = Writer {
+            framework_id: handle.info().framework_id.clone(),
+            wall: handle.wall.clone(),
+            readers: BTreeMap::new(),
+            next: 0,
+            gone: JoinSet::new(),
         };
-        let framework_id = handle.info().framework_id.clone();
-        let mut told = handle.events();
-        tokio::spawn(async move {
-            loop {
-                match told.recv().await {
-                    Ok(told) if written.receiver_count() > 0 => {
-                        for shown in event::shown(&told, &framework_id) {
-                            // Whoever listened may be gone.
-                            let _ = written.send(Arc::new(shown.into()));
-                        }
-                    }
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(missed)) => {
-                        tracing::warn!(
-                            missed,
-                            "events came faster than they could be written; listeners miss some"
-                        );
-                    }
-                    Err(RecvError::Closed) => return,
-                }
-            }
-        });
-        hub
+        tokio::spawn(writer.run(handle.events(), joins));
+        Hub {
+            joining,
+            streams: Arc::default(),
+        }
     }
 
     /// Whether anybody listens.
     pub(super) fn is_heard(&self) -> bool {
-        self.written.receiver_count() > 0
-    }
-
-    /// Tells those who listen.
-    fn tell(&self, shown: Shown) -> Arc<Written> {
-        let written = Arc::new(Written::from(shown));
-        let _ = self.written.send(Arc::clone(&written));
-        written
+        self.streams.load(Ordering::Acquire) > 0
     }
 }
 
 /// `GET /v2/events`.
-pub(super) fn attach(api: &Inner, ask: &Ask) -> Result<Response, Refused> {
+pub(super) async fn attach(api: &Inner, ask: &Ask) -> Result<Response, Refused> {
     ask.check(Action::ViewEvents)?;
     let place = Place::take(&api.hub)?;
-    let kinds: BTreeSet<String> = ask.parameters("event_type").map(str::to_owned).collect();
-    let remote = json!({"remoteAddress": ask.peer()});
-    // Those who listen already are told; the new one sees it first, and then what comes after it.
-    let attached = api
-        .hub
-        .tell(event::one("event_stream_attached", api.now(), remote.clone()));
-    let events = api.hub.written.subscribe();
-    let listener = Listener {
-        reader: Reader {
-            events,
-            kinds,
-            first: Some(attached),
-            silence: SILENCE,
-        },
-        _leaving: Leaving {
-            written: api.hub.written.clone(),
-            remote,
-            handle: api.handle.clone(),
-            _place: place,
-        },
+    let (sender, body) = record_stream(UNREAD_BYTES_MAX, ask.connection());
+    let joining = Joining {
+        sender,
+        kinds: ask.parameters("event_type").map(str::to_owned).collect(),
+        remote: ask.peer(),
+        place,
     };
-    let frames = stream::unfold(listener, |mut listener| async move {
-        let frame = listener.reader.next().await?;
-        Some((Ok::<_, std::io::Error>(frame), listener))
-    });
-    Ok(reply::with_type(
-        StatusCode::OK,
-        "text/event-stream",
-        Body::from_stream(frames),
-    ))
+    let taken = api.hub.joining.send(joining).await;
+    taken.map_err(|_| Refused::unavailable("the framework is stopping"))?;
+    Ok(reply::with_type(StatusCode::OK, "text/event-stream", body))
 }
 
 /// One of the places for streams.
@@ -162,114 +115,238 @@ impl Drop for Place {
     }
 }
 
-/// Tells the others when a listener goes.
-struct Leaving {
-    written: broadcast::Sender<Arc<Written>>,
-    remote: serde_json::Value,
-    handle: Handle,
-    _place: Place,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        let shown = event::one(
-            "event_stream_detached",
-            self.handle.now(),
-            std::mem::take(&mut self.remote),
-        );
-        let _ = self.written.send(Arc::new(shown.into()));
-    }
-}
-
-struct Listener {
-    reader: Reader,
-    _leaving: Leaving,
-}
-
-struct Reader {
-    events: broadcast::Receiver<Arc<Written>>,
+/// A stream that is to be taken in.
+struct Joining {
+    sender: RecordSender,
     kinds: BTreeSet<String>,
-    /// Its own attachment: the first thing it sees.
-    first: Option<Arc<Written>>,
-    /// After so long a comment is sent.
-    silence: Duration,
+    remote: String,
+    place: Place,
+}
+
+/// A stream that is open.
+struct Reader {
+    stream: Joining,
+    /// Nothing was sent since the last look.
+    is_silent: bool,
 }
 
 impl Reader {
     fn wants(&self, kind: &str) -> bool {
-        if self.kinds.is_empty() {
+        if self.stream.kinds.is_empty() {
             !ON_REQUEST.contains(&kind)
         } else {
-            self.kinds.contains(kind)
+            self.stream.kinds.contains(kind)
         }
     }
 
-    /// The next frame; `None` ends the stream.
-    async fn next(&mut self) -> Option<Bytes> {
-        let own = self.first.take();
-        if let Some(own) = own.as_ref().filter(|own| self.wants(own.kind)) {
-            return Some(own.frame.clone());
-        }
-        let silence = tokio::time::Instant::now() + self.silence;
+    /// Queues a frame. One that cannot take it is gone, or is cut off now; either way its end is noticed elsewhere.
+    fn send(&mut self, frame: &Bytes) {
+        self.is_silent = false;
+        let _gone_or_cut_off = self.stream.sender.send(frame.clone());
+    }
+}
+
+/// Writes events and hands them out.
+struct Writer {
+    framework_id: String,
+    wall: WallClock,
+    readers: BTreeMap<u64, Reader>,
+    next: u64,
+    /// Resolves to a reader's number when it is gone.
+    gone: JoinSet<u64>,
+}
+
+impl Writer {
+    async fn run(mut self, mut told: broadcast::Receiver<Arc<Told>>, mut joins: mpsc::Receiver<Joining>) {
+        let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            match tokio::time::timeout_at(silence, self.events.recv()).await {
-                Err(_) => return Some(Bytes::from_static(COMMENT)),
-                Ok(Ok(event)) if self.wants(event.kind) => return Some(event.frame.clone()),
-                Ok(Ok(_)) => {}
-                Ok(Err(RecvError::Lagged(missed))) => {
-                    tracing::info!(missed, "an event stream that is not read is cut off");
-                    return None;
+            tokio::select! {
+                // In this order a new stream hears what follows its request, and the end of one is told at once.
+                biased;
+                Some(gone) = self.gone.join_next(), if !self.gone.is_empty() => {
+                    // A task that only waits does not break.
+                    gone.into_iter().for_each(|number| self.leave(number));
                 }
-                Ok(Err(RecvError::Closed)) => return None,
+                joining = joins.recv() => match joining {
+                    Some(joining) => self.join(joining),
+                    None => return,
+                },
+                told = told.recv() => match told {
+                    Ok(told) => self.told(&told),
+                    Err(RecvError::Lagged(missed)) => self.missed(missed),
+                    Err(RecvError::Closed) => return,
+                },
+                _ = beat.tick() => self.beat(),
             }
         }
     }
+
+    fn told(&mut self, told: &Told) {
+        if !self.readers.is_empty() {
+            event::shown(told, &self.framework_id)
+                .iter()
+                .for_each(|shown| self.tell(shown));
+        }
+    }
+
+    fn tell(&mut self, shown: &Shown) {
+        let frame = frame(shown);
+        for reader in self
+            .readers
+            .values_mut()
+            .filter(|reader| reader.wants(shown.kind))
+        {
+            reader.send(&frame);
+        }
+    }
+
+    /// Takes a stream in. Its own attachment is the first thing it hears.
+    fn join(&mut self, joining: Joining) {
+        let shown = event::one(
+            "event_stream_attached",
+            (self.wall)(),
+            json!({"remoteAddress": joining.remote}),
+        );
+        let number = self.next;
+        self.next += 1;
+        let sender = joining.sender.clone();
+        self.gone.spawn(async move {
+            sender.closed().await;
+            number
+        });
+        let reader = Reader {
+            stream: joining,
+            is_silent: true,
+        };
+        self.readers.insert(number, reader);
+        self.tell(&shown);
+    }
+
+    fn leave(&mut self, number: u64) {
+        if let Some(reader) = self.readers.remove(&number) {
+            let remote = json!({"remoteAddress": reader.stream.remote});
+            drop(reader);
+            self.tell(&event::one("event_stream_detached", (self.wall)(), remote));
+        }
+    }
+
+    /// Events were lost on the way here. Nobody may believe to have heard everything.
+    fn missed(&mut self, missed: u64) {
+        tracing::warn!(
+            missed,
+            "events came faster than they could be written; all streams are cut off"
+        );
+        self.readers
+            .values()
+            .for_each(|reader| reader.stream.sender.cut());
+    }
+
+    fn beat(&mut self) {
+        let comment = Bytes::from_static(COMMENT);
+        for reader in self.readers.values_mut() {
+            if std::mem::replace(&mut reader.is_silent, true) {
+                reader.send(&comment);
+                reader.is_silent = true;
+            }
+        }
+    }
+}
+
+fn frame(shown: &Shown) -> Bytes {
+    format!("event: {}\ndata: {}\n\n", shown.kind, shown.json).into()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use http_body_util::BodyExt;
+    use meseta_types::Wall;
 
-    fn written(kind: &'static str) -> Arc<Written> {
-        Arc::new(event::one(kind, meseta_types::Wall(0), json!({})).into())
+    fn writer() -> Writer {
+        Writer {
+            framework_id: "f".to_owned(),
+            wall: Arc::new(|| Wall(0)),
+            readers: BTreeMap::new(),
+            next: 0,
+            gone: JoinSet::new(),
+        }
+    }
+
+    fn join(writer: &mut Writer, kinds: &[&str], limit: usize) -> meseta_http::Body {
+        let (sender, body) = record_stream(limit, None);
+        writer.join(Joining {
+            sender,
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            remote: "1.2.3.4".to_owned(),
+            place: Place(Arc::new(AtomicUsize::new(1))),
+        });
+        body
+    }
+
+    async fn next(body: &mut meseta_http::Body) -> String {
+        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        String::from_utf8(frame.to_vec()).unwrap()
+    }
+
+    fn shown(kind: &'static str) -> Shown {
+        event::one(kind, Wall(0), json!({}))
     }
 
     #[tokio::test]
     async fn a_silent_stream_gets_comments_even_while_others_hear_something() {
-        let (events, _) = broadcast::channel(4);
-        let mut reader = Reader {
-            events: events.subscribe(),
-            kinds: BTreeSet::from(["deployment_info".to_owned()]),
-            first: Some(written("event_stream_attached")),
-            silence: Duration::from_millis(5),
-        };
-        let _ = events.send(written("app_terminated_event"));
-        assert_eq!(reader.next().await.unwrap(), COMMENT);
-        let _ = events.send(written("deployment_info"));
+        let mut writer = writer();
+        let mut body = join(&mut writer, &["deployment_info"], 1000);
+        writer.tell(&shown("app_terminated_event"));
+        writer.beat();
+        assert_eq!(next(&mut body).await, ":\n");
+        writer.tell(&shown("deployment_info"));
+        writer.beat();
+        writer.beat();
         assert!(
-            reader
-                .next()
+            next(&mut body)
                 .await
-                .unwrap()
-                .starts_with(b"event: deployment_info\ndata: {")
+                .starts_with("event: deployment_info\ndata: {")
         );
-        drop(events);
-        assert!(reader.next().await.is_none());
+        assert_eq!(next(&mut body).await, ":\n");
     }
 
     #[tokio::test]
     async fn types_that_break_old_clients_are_sent_only_on_request() {
-        let (events, _) = broadcast::channel(4);
-        let reader = |kinds: &[&str]| Reader {
-            events: events.subscribe(),
-            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
-            first: None,
-            silence: SILENCE,
-        };
-        let kind = "scheduler_registered_event";
-        assert!(!reader(&[]).wants(kind));
-        assert!(reader(&[kind]).wants(kind));
-        assert!(reader(&[]).wants("status_update_event"));
+        let mut writer = writer();
+        let mut all = join(&mut writer, &[], 1000);
+        let mut named = join(&mut writer, &[ON_REQUEST[0]], 1000);
+        writer.tell(&shown(ON_REQUEST[0]));
+        writer.tell(&shown("app_terminated_event"));
+        assert!(next(&mut named).await.contains(ON_REQUEST[0]));
+        for kind in [
+            "event_stream_attached",
+            "event_stream_attached",
+            "app_terminated_event",
+        ] {
+            assert!(next(&mut all).await.contains(kind), "{kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_who_does_not_read_is_cut_off_and_the_others_go_on() {
+        let mut writer = writer();
+        let mut slow = join(&mut writer, &["app_terminated_event"], 200);
+        let mut quick = join(&mut writer, &["app_terminated_event"], 200);
+        for _ in 0..10 {
+            writer.tell(&shown("app_terminated_event"));
+            assert!(next(&mut quick).await.contains("app_terminated_event"));
+        }
+        assert!(slow.frame().await.unwrap().is_err());
+        drop(slow);
+        let gone = writer.gone.join_next().await.unwrap().unwrap();
+        writer.leave(gone);
+        assert_eq!(writer.readers.len(), 1);
+        writer.missed(3);
+        assert!(
+            quick.frame().await.unwrap().is_err(),
+            "it must not believe to have heard all"
+        );
     }
 }

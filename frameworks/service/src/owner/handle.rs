@@ -12,9 +12,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 /// Asks that wait for the owner. Handlers wait when it is full, and callers with them.
 pub(crate) const ASKS_MAX: usize = 1_024;
 
-/// Events a listener may be behind; one that is further behind is cut off. Marathon's
-/// `--event_stream_max_outstanding_messages`.
-pub const EVENTS_MAX: usize = 1_024;
+/// Events a listener may be behind; one that is further behind is told so. One commit of the largest size tells of some
+/// ten thousand; a place costs some dozens of bytes.
+pub const EVENTS_MAX: usize = 32_768;
 
 /// What a handler wants of the owner.
 pub(crate) enum Ask {

@@ -108,33 +108,3 @@ async fn a_stream_that_goes_is_told_to_the_others() {
         ]
     );
 }
-
-#[tokio::test]
-async fn a_stream_that_is_not_read_is_cut_off_and_others_go_on() {
-    let world = World::new();
-    let mut slow = attach(&world, "").await;
-    let mut quick = attach(&world, "?event_type=app_terminated_event").await;
-    let quick = tokio::spawn(async move { frames(&mut quick, 1).await });
-    world.sleeper("/a", 0).await;
-    for n in 0..600 {
-        world
-            .call(
-                "PUT",
-                "/v2/apps/a?force=true",
-                json!({"env": {"N": n.to_string()}}),
-            )
-            .await
-            .expect(200);
-    }
-    world.delete("/v2/apps/a").await.expect(200);
-    assert_eq!(kind(&quick.await.unwrap()[0]), "app_terminated_event");
-    let mut left = 0;
-    while let Some(frame) = futures_util::StreamExt::next(&mut slow).await {
-        frame.unwrap();
-        left += 1;
-    }
-    assert!(
-        left <= 1,
-        "only its own attachment was kept for it, not {left} frames"
-    );
-}

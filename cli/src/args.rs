@@ -4,6 +4,9 @@
 //! and never come through here (see `main`).
 
 use crate::app::args::{AppArgs, ApplyArgs, DeploymentArgs, DiffArgs, EventsArgs, ValidateArgs, WhyArgs};
+use crate::config::Chosen;
+use crate::config::commands::{CompletionArgs, ContextArgs};
+use crate::job::args::{JobArgs, RunArgs};
 use crate::output::Format;
 use crate::text::parse_duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,6 +50,9 @@ pub(crate) struct Global {
         alias = "address"
     )]
     pub(crate) master: Option<String>,
+    /// One of the configured clusters (`meseta context list`)
+    #[arg(long, global = true, value_name = "NAME", env = "MESETA_CONTEXT")]
+    pub(crate) context: Option<String>,
     /// How to print
     #[arg(
         short,
@@ -97,6 +103,9 @@ pub(crate) struct Global {
     /// Same as `--color never`
     #[arg(long, global = true, conflicts_with = "color")]
     pub(crate) no_color: bool,
+    /// What the file of contexts adds (see `config`).
+    #[arg(skip)]
+    pub(crate) chosen: Chosen,
 }
 
 /// `--progress`.
@@ -186,6 +195,17 @@ pub(crate) enum Command {
     Task(TaskArgs),
     /// Output of apps, jobs and tasks
     Logs(LogsArgs),
+    /// Jobs: what runs when, and what came of it
+    #[command(alias = "jobs")]
+    Job(JobArgs),
+    /// Runs of jobs
+    #[command(alias = "runs")]
+    Run(RunArgs),
+    /// Several clusters, by name
+    #[command(alias = "contexts")]
+    Context(ContextArgs),
+    /// Completion of words and flags for a shell
+    Completion(CompletionArgs),
     /// Run a master (Mesos's flags; see `meseta master --help`)
     #[command(disable_help_flag = true)]
     Master(RoleArgs),
@@ -198,6 +218,20 @@ pub(crate) enum Command {
     /// Run the cron framework (Chronos's flags; see `meseta cron --help`)
     #[command(disable_help_flag = true)]
     Cron(RoleArgs),
+}
+
+impl LogsArgs {
+    /// For these tasks, with every default.
+    pub(crate) fn of(targets: Vec<String>) -> LogsArgs {
+        LogsArgs {
+            targets,
+            follow: false,
+            lines: 20,
+            previous: false,
+            stderr: false,
+            stdout: false,
+        }
+    }
 }
 
 impl TaskList {
@@ -221,18 +255,39 @@ pub(crate) struct RoleArgs {
 
 const UP_EXAMPLES: &str = "\
 Examples:
-  meseta up                          one master and one agent on 127.0.0.1:5050 and 5051
+  meseta up                          a cluster on 127.0.0.1: master 5050, agent 5051, service 8080, cron 4400
+  meseta up web.json clock.json      the same, with an app and a job in it
   meseta up --agents 3               the machine's cpus, memory and ports split among three agents
-  meseta up --port-offset 100        beside another cluster: ports 5150, 5151, ...
+  meseta up --port-offset 100        beside another cluster: ports 5150, 5151, 8180, 4500
+  meseta up --detach                 in the background; meseta up --stop ends it
   meseta up -- sh -c 'echo hello'    run a command once the cluster is ready; the cluster stays up
 
-Ctrl-C ends the tasks with their grace periods, then the cluster; a second Ctrl-C ends everything at once. After a
-crash or kill -9 the next `meseta up` with the same folder takes over the tasks that still run.";
+Ctrl-C ends the tasks with their grace periods, then the cluster; a second Ctrl-C ends everything at once. Apps and jobs
+come back with the next `meseta up` in the same folder. After a kill -9 of `meseta up` the cluster runs on, and the next
+one takes it over.";
 
-/// One master and some agents as child processes; each is started again when it dies.
+/// A master, agents, service and cron as child processes; each is started again when it dies.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = UP_EXAMPLES)]
 pub(crate) struct UpArgs {
+    /// Apps and jobs to bring up: files, folders with .json files, `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Return when everything is up; the cluster stays
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// End the cluster that runs in the folder, as Ctrl-C would
+    #[arg(long, conflicts_with_all = ["detach", "files", "command"])]
+    pub(crate) stop: bool,
+    /// Without the service framework: no apps
+    #[arg(long)]
+    pub(crate) no_service: bool,
+    /// Without the cron framework: no jobs
+    #[arg(long)]
+    pub(crate) no_cron: bool,
+    /// Where the host can: tasks get no more cpu than they asked for, even when cores are idle
+    #[arg(long)]
+    pub(crate) cpu_limits: bool,
     /// Where state and logs are kept
     ///
     /// Default: /var/lib/meseta/up as root, else $XDG_STATE_HOME/meseta/up or ~/.local/state/meseta/up.
@@ -465,7 +520,7 @@ fn amount(text: &str) -> Result<f64, String> {
     }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     amount(text).and_then(|v| {
         if v >= 0.001 {
             Ok(v)
@@ -485,7 +540,7 @@ fn not_negative(text: &str) -> Result<f64, String> {
     })
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("'{text}' is no NAME=VALUE")),

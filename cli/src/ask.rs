@@ -1,6 +1,7 @@
 //! Questions before something is lost: asked only where somebody can answer.
 //!
-//! On a terminal the default is No; elsewhere, or with `--no-input`, the command fails before it has done anything.
+//! On a terminal the default is No; elsewhere, or with `--no-input`, the command fails before it has done anything. In a
+//! protected context the context's name is asked for instead.
 
 use crate::args::Global;
 use crate::failure::{Failure, exit};
@@ -14,6 +15,14 @@ const ANSWER_BYTES_MAX: u64 = 1024;
 /// # Errors
 /// Nobody can be asked (exit code 2), or the answer is no (exit code 1).
 pub(crate) fn yes_or_no(global: &Global, question: &str) -> Result<(), Failure> {
+    if let Some(context) = global
+        .chosen
+        .context
+        .as_ref()
+        .filter(|_| global.chosen.is_protected)
+    {
+        return name(global, question, context);
+    }
     let typed = typed(global, &format!("{question} [y/N] "))?;
     match typed.as_deref().map(|answer| answer.trim().to_ascii_lowercase()) {
         None => Ok(()),

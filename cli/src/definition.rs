@@ -242,6 +242,24 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Definition>, Failure> {
     }
 }
 
+/// The one definition of a text that must be right and of this kind; warnings are said on standard error.
+pub(crate) fn single(source: &Source, kind: Kind) -> Result<Definition, Failure> {
+    let report = parse(source);
+    for warning in &report.warnings {
+        eprint!("{}", warning.warning(&source.name));
+    }
+    if !report.problems.is_empty() {
+        return Err(failure(&source.name, &report.problems));
+    }
+    let what = match <[Definition; 1]>::try_from(report.definitions) {
+        Ok([one]) if one.kind == kind => return Ok(one),
+        Ok([other]) => format!("{} describes the {} {}", source.name, other.kind.word(), other.id),
+        Err(several) => format!("{} describes {}", source.name, plural(several.len(), "thing")),
+    };
+    let failure = Failure::new("invalid-file", exit::REFUSED, what);
+    Err(failure.detail(format!("one {} was expected", kind.word())))
+}
+
 /// What a text describes, and what is wrong or odd about it.
 pub(crate) fn parse(source: &Source) -> Report {
     let value: Value = match serde_json::from_str(&source.text) {

@@ -10,11 +10,13 @@ mod app;
 mod args;
 mod ask;
 mod cluster;
+mod config;
 mod definition;
 mod demo;
 mod execute;
 mod failure;
 mod files;
+mod job;
 mod logs;
 mod look;
 mod output;
@@ -27,7 +29,7 @@ mod up;
 mod view;
 
 use args::{Cli, Command, FrameworkVerb, Global, NodeVerb, TaskVerb};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use failure::{Failure, exit};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -47,8 +49,11 @@ fn main() -> ExitCode {
 }
 
 fn command_line() -> ExitCode {
-    let Cli { global, command } = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (Cli { mut global, command }, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version are answers (standard output, 0), everything else is a usage error (2).
             let _ = error.print();
@@ -62,7 +67,11 @@ fn command_line() -> ExitCode {
         Command::Agent(args) => return role::agent(role_args(args.args)),
         Command::Service(args) => return role::service(role_args(args.args)),
         Command::Cron(args) => return role::cron(role_args(args.args)),
+        Command::Completion(args) => return ExitCode::from(config::commands::completion(&args)),
         _ => {}
+    }
+    if let Err(failure) = config::complete(&mut global, |flag| matches.value_source(flag)) {
+        return report(&failure, as_json);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
@@ -90,6 +99,10 @@ fn report(failure: &Failure, as_json: bool) -> ExitCode {
 
 /// Runs a command; `Ok` is an exit code that needs no words.
 async fn run(global: &Global, command: Command) -> Result<u8, Failure> {
+    if global.output == Some(output::Format::Env) && !matches!(command, Command::Up(_) | Command::Status(_)) {
+        let what = "-o env prints the addresses of a cluster: it goes with up and status";
+        return Err(Failure::new("bad-flag", exit::USAGE, what).fix("meseta status -o env"));
+    }
     // These give --timeout a meaning of their own: it ends the waiting, not what is waited for.
     let command = match command {
         Command::Up(args) => return up::run(global, &args).await,
@@ -132,11 +145,15 @@ async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
             Some(TaskVerb::Kill { tasks, grace }) => view::kill(global, &tasks, grace).await,
         },
         Command::Logs(args) => logs::run(global, &args).await,
+        Command::Context(args) => config::commands::run(global, args),
+        Command::Job(args) => job::run(global, args).await,
+        Command::Run(args) => job::runs(global, args).await,
         // Handled before a runtime exists, or with a timeout of their own.
         Command::Master(_)
         | Command::Agent(_)
         | Command::Service(_)
         | Command::Cron(_)
+        | Command::Completion(_)
         | Command::Up(_)
         | Command::Execute(_)
         | Command::Apply(_) => Ok(0),

@@ -19,6 +19,8 @@ pub(crate) enum Format {
     Jsonl,
     /// Names only, one per line
     Name,
+    /// Addresses for `eval`: `up` and `status` only
+    Env,
 }
 
 /// A column: its heading, whether its values are numbers, whether only `wide` shows it.
@@ -98,10 +100,10 @@ impl List {
                 let names = self.rows.iter().filter_map(|(cells, _)| cells.first());
                 (names.map(|n| format!("{n}\n")).collect(), None)
             }
-            Format::Table | Format::Wide if self.rows.is_empty() => {
+            Format::Table | Format::Wide | Format::Env if self.rows.is_empty() => {
                 (String::new(), Some(format!("{}\n", self.empty)))
             }
-            Format::Table => (self.table(style, false), None),
+            Format::Table | Format::Env => (self.table(style, false), None),
             Format::Wide => (self.table(style, true), None),
         }
     }

@@ -105,6 +105,12 @@ impl Progress {
         self.display().set(key, name, None, note, Some(true));
     }
 
+    /// All of something are as wanted; its line stays.
+    pub(crate) fn all(&self, key: &str, name: &str, count: u64, note: &str) {
+        self.display()
+            .set(key, name, Some((count, count)), note, Some(true));
+    }
+
     /// Something failed; its line stays.
     pub(crate) fn failed(&self, key: &str, name: &str, note: &str) {
         self.display().set(key, name, None, note, Some(false));
@@ -113,6 +119,11 @@ impl Progress {
     /// A line of its own, above the bars.
     pub(crate) fn line(&self, text: &str) {
         self.display().line(text);
+    }
+
+    /// Lines that are kept as they are, above the bars.
+    pub(crate) fn block(&self, text: &str) {
+        self.display().block(text);
     }
 
     /// Time has passed: draws what was held back, and says "still" where that is due.
@@ -182,15 +193,19 @@ impl Display {
         match self.how {
             How::Nothing => {}
             How::Lines => self.say(&harmless(text)),
-            How::Bars => {
-                let mut out = self.clear();
-                let _ = writeln!(out, "{text}");
-                self.drawn = 0;
-                self.dirty = true;
-                self.write(&out);
-                self.draw(true);
-            }
+            How::Bars => self.block(&format!("{text}\n")),
         }
+    }
+
+    fn block(&mut self, text: &str) {
+        if self.how == How::Nothing {
+            return;
+        }
+        let out = self.clear() + text;
+        self.drawn = 0;
+        self.dirty = true;
+        self.write(&out);
+        self.draw(true);
     }
 
     fn beat(&mut self) {

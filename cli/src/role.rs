@@ -1,9 +1,11 @@
 //! The servers (`meseta master`, `agent`, `service`, `cron`): from the arguments to a running server and back to an exit code.
 //!
 //! Flags, their environment and their help are the shells' own (Mesos's names and syntax); what is here is the process:
-//! log, runtime, signals, exit codes. A role that `meseta up` started dies with it, as its `MESETA_PARENT_PID` asks.
+//! log, runtime, signals, exit codes, and `--config FILE`, which has flags as TOML. A flag given as an argument wins over
+//! the environment, which wins over the file.
 
 mod agent;
+mod config;
 mod cron;
 mod log;
 mod master;
@@ -11,22 +13,22 @@ mod service;
 
 pub(crate) use agent::agent;
 pub(crate) use cron::cron;
+pub(crate) use log::{LOG_FILE_VARIABLE, open_log};
 pub(crate) use master::master;
 pub(crate) use service::service;
 
 use crate::failure::{Failure, exit};
-use meseta_types::flag::{Asked, FlagError, Sources};
+use config::{CONFIG_HELP, FlagFile};
+use meseta_types::flag::{Asked, Entry, FlagError, Sources};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
-
-/// Names the process that a role must not outlive.
-pub(crate) const PARENT_VARIABLE: &str = "MESETA_PARENT_PID";
 
 /// Parses a role's arguments; `Err` is the exit code when there is nothing to run.
 fn parse<T>(
     role: &str,
     words: impl Iterator<Item = OsString>,
+    table: &[Entry],
     parse: impl FnOnce(Vec<String>, &Sources<'_>) -> Result<Asked<T>, FlagError>,
 ) -> Result<T, ExitCode> {
     let refuse = |text: String| {
@@ -41,8 +43,9 @@ fn parse<T>(
             Err(word) => return Err(refuse(format!("'{}' is no UTF-8", word.display()))),
         }
     }
+    let file = FlagFile::take(&mut args, table).map_err(refuse)?;
     let sources = Sources {
-        env: &|name| std::env::var(name).ok(),
+        env: &|name| std::env::var(name).ok().or_else(|| file.value(name)),
         read: &|path| std::fs::read_to_string(path).map_err(|e| e.to_string()),
     };
     match parse(args, &sources) {
@@ -52,7 +55,10 @@ fn parse<T>(
             }
             Ok(flags)
         }
-        Ok(Asked::Help(text)) => Err(ExitCode::from(crate::output::print(&text).err().unwrap_or(0))),
+        Ok(Asked::Help(text)) => {
+            let text = format!("{text}{CONFIG_HELP}");
+            Err(ExitCode::from(crate::output::print(&text).err().unwrap_or(0)))
+        }
         Ok(Asked::Version) => {
             let text = format!("meseta {}\n", env!("CARGO_PKG_VERSION"));
             Err(ExitCode::from(crate::output::print(&text).err().unwrap_or(0)))
@@ -72,21 +78,6 @@ fn fail(role: &str, code: u8, text: &str) -> u8 {
     code
 }
 
-/// Dies with the process that asked for it: the kernel sends SIGKILL when the parent's thread ends, and a parent that
-/// was gone before that was arranged is noticed here.
-fn die_with_parent() -> Result<(), String> {
-    let Ok(parent) = std::env::var(PARENT_VARIABLE) else {
-        return Ok(());
-    };
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|e| e.to_string())?;
-    let now = nix::unistd::getppid().as_raw().to_string();
-    if now == parent {
-        Ok(())
-    } else {
-        Err(format!("the process {parent} that started this one is gone"))
-    }
-}
-
 /// Runs a server to its end on a runtime of its own.
 fn run(role: &str, unwritten: log::Unwritten, serve: impl Future<Output = u8>) -> ExitCode {
     let code = run_to_end(role, serve);
@@ -95,9 +86,6 @@ fn run(role: &str, unwritten: log::Unwritten, serve: impl Future<Output = u8>) -
 }
 
 fn run_to_end(role: &str, serve: impl Future<Output = u8>) -> ExitCode {
-    if let Err(why) = die_with_parent() {
-        return ExitCode::from(fail(role, exit::FAILED, &why));
-    }
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return ExitCode::from(fail(role, exit::FAILED, &error.to_string())),

@@ -14,6 +14,8 @@ use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use meseta_sdk::endpoint::Endpoint;
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,14 @@ pub(crate) struct Service {
     pub(crate) kind: Kind,
     pub(crate) at: Endpoint,
     http: Http,
+    /// Said on standard error before the first change: which cluster it is.
+    banner: Option<Arc<Banner>>,
+}
+
+#[derive(Debug)]
+struct Banner {
+    text: String,
+    said: AtomicBool,
 }
 
 impl Service {
@@ -69,10 +79,21 @@ impl Service {
                 Failure::new("bad-address", exit::USAGE, format!("--{word}-url: {why}"))
                     .fix(format!("--{word}-url http://HOST:PORT"))
             })?;
-            return Ok(Service::at(kind, at));
+            return Ok(Service::at(kind, at).announced(global));
         }
         let leader = Leader::find(&masters(global)?).await?;
-        Service::of(&leader, kind).await
+        Ok(Service::of(&leader, kind).await?.announced(global))
+    }
+
+    /// With more than one context, what changes something first says which one it means.
+    fn announced(mut self, global: &Global) -> Service {
+        self.banner = global.chosen.banner(&self.at.to_string()).map(|text| {
+            Arc::new(Banner {
+                text,
+                said: AtomicBool::new(false),
+            })
+        });
+        self
     }
 
     /// Finds it among the frameworks of a master that is known already.
@@ -93,8 +114,12 @@ impl Service {
 
     /// The one at a known address.
     pub(crate) fn at(kind: Kind, at: Endpoint) -> Service {
-        let http = Http::new();
-        Service { kind, at, http }
+        Service {
+            kind,
+            at,
+            http: Http::new(),
+            banner: None,
+        }
     }
 
     /// A read that must be answered 200 with JSON.
@@ -116,6 +141,11 @@ impl Service {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
+        if let Some(banner) = self.banner.as_ref().filter(|_| method != Method::GET)
+            && !banner.said.swap(true, Ordering::Relaxed)
+        {
+            eprintln!("{}", banner.text);
+        }
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let sent = self.http.send(method, &self.at, path, "application/json", body);
         sent.await.map_err(|why| self.unreachable(&why))

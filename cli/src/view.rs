@@ -326,7 +326,7 @@ pub(crate) async fn task(global: &Global, name: &str) -> Result<u8, Failure> {
     match global.format() {
         Format::Json | Format::Jsonl => print(&format!("{task}\n")),
         Format::Name => print(&format!("{}\n", string(task, &["task_id", "value"]))),
-        Format::Table | Format::Wide => print(&task_text(&cluster, task)),
+        Format::Table | Format::Wide | Format::Env => print(&task_text(&cluster, task)),
     }
 }
 

@@ -14,7 +14,7 @@ fn text(bytes: &[u8]) -> String {
 /// One cluster for all of these: starting it is most of the time they take.
 #[test]
 fn commands_run_as_tasks() {
-    let up = Up::start(&[]);
+    let up = Up::start(&["--no-service", "--no-cron"]);
     output_and_exit_code_are_the_commands_own(&up);
     a_large_output_arrives_whole(&up);
     environment_files_and_user_are_as_asked(&up);
@@ -165,7 +165,7 @@ fn nothing_of_them_is_left(up: &Up) {
 
 #[test]
 fn a_command_survives_the_death_of_master_and_agent() {
-    let up = Up::start(&[]);
+    let up = Up::start(&["--no-service", "--no-cron"]);
     let go_on = up.folder.path().join("go-on");
     let script = format!(
         "echo ready; while [ ! -e {} ]; do sleep 0.1; done; echo done; exit 4",

@@ -93,7 +93,7 @@ async fn launch(client: &Client, offer: Offer, task: Task) -> AgentId {
 
 #[tokio::test]
 async fn tasks_are_launched_told_about_killed_and_reconciled_over_every_wire() {
-    let up = Up::start(&[]);
+    let up = Up::start(&["--no-service", "--no-cron"]);
     for (n, transport) in TRANSPORTS.into_iter().enumerate() {
         let (client, mut events) = start(&up, transport, IdentityStore::Ephemeral).await;
         subscribed(&mut events).await;
@@ -125,7 +125,7 @@ async fn tasks_are_launched_told_about_killed_and_reconciled_over_every_wire() {
 
 #[tokio::test]
 async fn a_framework_comes_back_with_its_id_and_finds_its_task() {
-    let up = Up::start(&[]);
+    let up = Up::start(&["--no-service", "--no-cron"]);
     for transport in TRANSPORTS {
         let file = IdentityStore::File(up.folder.path().join(format!("{transport:?}.json")));
         let (client, mut events) = start(&up, transport, file.clone()).await;
@@ -166,7 +166,7 @@ async fn a_framework_comes_back_with_its_id_and_finds_its_task() {
 
 #[tokio::test]
 async fn a_framework_outlives_its_master() {
-    let up = Up::start(&[]);
+    let up = Up::start(&["--no-service", "--no-cron"]);
     for (n, transport) in TRANSPORTS.into_iter().enumerate() {
         let (client, mut events) = start(&up, transport, IdentityStore::Ephemeral).await;
         subscribed(&mut events).await;

@@ -139,27 +139,39 @@ fn an_agent_that_hangs_does_not_hang_the_rest() {
     assert_eq!(up.left(), Vec::<String>::new());
 }
 
+/// All roles' processes.
+fn roles(up: &Up) -> Vec<i32> {
+    ["master", "agent", "service", "cron"]
+        .iter()
+        .flat_map(|role| up.pids(role))
+        .collect()
+}
+
 #[test]
-fn after_a_kill_of_up_itself_the_next_one_takes_over() {
+fn after_a_kill_of_up_itself_the_cluster_runs_on_and_the_next_one_takes_over() {
     let mut up = Up::start(&[]);
     let task = sleeper(&up, "1004");
+    let before = roles(&up);
     up.up.signal(Signal::SIGKILL);
     assert_eq!(up.up.wait(), None);
-    until("master and agent die with it", || {
-        let left = [up.pids("master"), up.pids("agent")].concat();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?}"))
-        }
-    });
-    assert!(alive(task));
+    // It runs on: a command finds it and its task.
+    assert_eq!(running_tasks(&up), 1);
+    assert_eq!(roles(&up), before);
     up.again();
-    until("the task is known again", || {
-        if running_tasks(&up) == 1 {
+    up.up
+        .wait_said(&format!("adopted {} processes and 1 running task", before.len()));
+    assert_eq!(roles(&up), before, "nothing was started a second time");
+    assert!(alive(task));
+    // What was adopted is watched as if it had been started here.
+    let agent = up.pids("agent");
+    signal_pid(agent[0], Signal::SIGKILL);
+    up.up.wait_said("agent died (how is not known");
+    until("the agent is back and knows the task", || {
+        let now = up.pids("agent");
+        if now.len() == 1 && now != agent && running_tasks(&up) == 1 {
             Ok(())
         } else {
-            Err(up.ask(&["task", "list", "-a"]))
+            Err(format!("{now:?} {}", up.up.said()))
         }
     });
     assert!(alive(task));
@@ -167,6 +179,87 @@ fn after_a_kill_of_up_itself_the_next_one_takes_over() {
     assert_eq!(up.up.wait(), Some(0));
     assert!(!alive(task));
     assert_eq!(up.left(), Vec::<String>::new());
+}
+
+#[test]
+fn other_flags_replace_the_processes_that_were_left_and_keep_their_tasks() {
+    let mut up = Up::start(&["--agents", "2"]);
+    let task = sleeper(&up, "1005");
+    let (masters, agents) = (up.pids("master"), up.pids("agent"));
+    up.up.signal(Signal::SIGKILL);
+    assert_eq!(up.up.wait(), None);
+    up.again_with(&["--agents", "2", "--cpu-limits"]);
+    assert_eq!(up.pids("master"), masters, "its flags are the same");
+    if up.pids("agent") == agents {
+        // A host without cgroups has no limits, so the flags are the same there.
+        up.up.wait_said("adopted");
+    }
+    until("the task is known", || {
+        if running_tasks(&up) == 1 {
+            Ok(())
+        } else {
+            Err(up.up.said())
+        }
+    });
+    assert!(alive(task));
+}
+
+#[test]
+fn what_a_killed_up_left_can_be_stopped_without_starting_anything() {
+    let mut up = Up::start(&[]);
+    let task = sleeper(&up, "1006");
+    up.up.signal(Signal::SIGKILL);
+    assert_eq!(up.up.wait(), None);
+    let folder = up.folder.path().to_str().unwrap().to_owned();
+    let offset = up.ports.offset().to_string();
+    let stop = || {
+        let output = meseta()
+            .args(["up", "--stop", "--dir", &folder, "--port-offset", &offset])
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!alive(task));
+    assert_eq!(up.left(), Vec::<String>::new());
+    let (code, said) = stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("nothing runs in"), "{said}");
+}
+
+#[test]
+fn a_cluster_in_the_background_outlives_its_terminal_and_ends_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::take();
+    let offset = ports.offset().to_string();
+    let run = |more: &[&str]| {
+        let output = meseta()
+            .args(["up", "--dir"])
+            .arg(folder.path())
+            .args(["--port-offset", &offset])
+            .args(more)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, said) = run(&["--detach", "-o", "env"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("Up in") && said.contains("it runs in the background"),
+        "{said}"
+    );
+    assert!(
+        out.contains(&format!("export MESETA_MASTER={}\n", ports.master())),
+        "{out}"
+    );
+    let status = meseta().args(["-m", &ports.master(), "status"]).output().unwrap();
+    assert!(status.status.success(), "{status:?}");
+    let (code, _, said) = run(&["--stop"]);
+    assert_eq!(code, Some(0), "{said}");
+    let status = meseta().args(["-m", &ports.master(), "status"]).output().unwrap();
+    assert_eq!(status.status.code(), Some(6));
 }
 
 #[test]

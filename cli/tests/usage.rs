@@ -39,6 +39,11 @@ fn versions_and_help_are_answers() {
         (&["execute", "-h"], "--cpus"),
         (&["task", "kill", "--help"], "--grace"),
         (&["logs", "--help"], "--follow"),
+        (&["job", "--help"], "meseta job create clock.json"),
+        (&["run", "--help"], "job history"),
+        (&["context", "--help"], "--origin"),
+        (&["up", "--help"], "--detach"),
+        (&["master", "--help"], "--config"),
         (&["master", "--help"], "--work_dir"),
         (&["agent", "--help"], "--isolation"),
     ] {
@@ -67,6 +72,10 @@ fn mistakes_are_usage_errors_that_name_what_is_wrong() {
         (&["master", "--port=x", "--work_dir=/tmp/x"], "port"),
         (&["agent"], "work_dir"),
         (&["agent", "list"], "meseta node list"),
+        (&["job", "create"], "FILE"),
+        (&["job", "next"], "NAME"),
+        (&["job", "create", "/nonexistent/x.json"], "/nonexistent/x.json"),
+        (&["node", "-o", "env"], "meseta status -o env"),
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
@@ -77,6 +86,31 @@ fn mistakes_are_usage_errors_that_name_what_is_wrong() {
         );
         assert_eq!(text(&output.stdout), "", "{args:?}");
     }
+}
+
+#[test]
+fn the_next_times_of_a_schedule_need_no_server() {
+    let output = run(&[
+        "job",
+        "next",
+        "--schedule",
+        "30 2 * * *",
+        "--zone",
+        "Europe/Paris",
+        "-n",
+        "2",
+        "--json",
+    ]);
+    assert!(output.status.success(), "{output:?}");
+    let times: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(times["kind"], "job-next");
+    assert_eq!(times["times"].as_array().unwrap().len(), 2);
+    let output = run(&["job", "next", "--schedule", "0 9 * * 8"]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert_eq!(
+        text(&output.stderr),
+        "error[bad-schedule]: cron field 5 (day of week) is 0-7 or MON-SUN\n  0 9 * * 8\n          ^ 8\n"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ const ROLE: &str = "agent";
 
 /// From the arguments to the exit code.
 pub(crate) fn agent(words: impl Iterator<Item = OsString>) -> ExitCode {
-    let flags = match parse(ROLE, words, AgentFlags::parse) {
+    let flags = match parse(ROLE, words, AgentFlags::TABLE, AgentFlags::parse) {
         Ok(flags) => flags,
         Err(code) => return code,
     };

@@ -21,7 +21,7 @@ const STORE: &str = "cron.redb";
 
 /// From the arguments to the exit code.
 pub(crate) fn cron(words: impl Iterator<Item = OsString>) -> ExitCode {
-    let flags = match parse(ROLE, words, CronFlags::parse) {
+    let flags = match parse(ROLE, words, CronFlags::TABLE, CronFlags::parse) {
         Ok(flags) => flags,
         Err(code) => return code,
     };

@@ -4,9 +4,12 @@
 //! while (1 and above: debugging, 3 and above: everything).
 
 mod queue;
+mod rotate;
 
 use meseta_http::logging::LogLevel;
 use queue::Queue;
+use rotate::Rotating;
+pub(crate) use rotate::{LOG_FILE_VARIABLE, open_log};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,7 +75,7 @@ pub(super) fn init(role: &str, level: &str, dir: Option<&Path>, quiet: bool) -> 
     let path = file.as_ref().map(|(path, _)| path.clone());
     let file_queue = file.map(|(_, file)| Queue::start(file)).transpose();
     let file_queue = file_queue.map_err(LogError::Thread)?;
-    let stderr_queue = (!quiet).then(|| Queue::start(io::stderr())).transpose();
+    let stderr_queue = (!quiet).then(to_stderr).transpose();
     let stderr_queue = stderr_queue.map_err(LogError::Thread)?;
     let unwritten = file_queue.iter().chain(&stderr_queue).cloned().collect();
     let to_file = file_queue.map(|queue| fmt::layer().with_ansi(false).with_writer(queue));
@@ -100,6 +103,14 @@ pub(super) fn init(role: &str, level: &str, dir: Option<&Path>, quiet: bool) -> 
         file: path,
         unwritten: Unwritten(unwritten),
     })
+}
+
+/// Standard error, or the bounded file that `meseta up` put behind it.
+fn to_stderr() -> io::Result<Queue> {
+    match Rotating::of_stderr(std::env::var_os(LOG_FILE_VARIABLE).map(PathBuf::from)) {
+        Some(file) => Queue::start(file),
+        None => Queue::start(io::stderr()),
+    }
 }
 
 fn open(dir: &Path, path: &Path) -> io::Result<File> {

@@ -3,7 +3,7 @@
 use super::{fail, log, parse, run};
 use crate::failure::exit;
 use meseta_master::{Config, Env, MasterFlags, Registry};
-use meseta_store::{Embedded, Memory, Store};
+use meseta_store::{Embedded, Memory, OpenError, Store};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const ROLE: &str = "master";
 
 /// From the arguments to the exit code.
 pub(crate) fn master(words: impl Iterator<Item = OsString>) -> ExitCode {
-    let flags = match parse(ROLE, words, MasterFlags::parse) {
+    let flags = match parse(ROLE, words, MasterFlags::TABLE, MasterFlags::parse) {
         Ok(flags) => flags,
         Err(code) => return code,
     };
@@ -89,7 +89,16 @@ async fn open(registry: Registry) -> Result<Arc<dyn Store>, (u8, String)> {
             std::fs::create_dir_all(folder)
                 .map_err(|e| (exit::FAILED, format!("cannot make {}: {e}", folder.display())))?;
         }
-        Embedded::open(&path).map_err(|e| (exit::FAILED, format!("cannot open the registry: {e}")))
+        Embedded::open(&path).map_err(|e| {
+            let code = match e {
+                // It is worth trying again once that process is gone.
+                OpenError::InUse { .. } => exit::TRY_AGAIN,
+                // It would end the same way again.
+                OpenError::Foreign { .. } | OpenError::TooNew { .. } => exit::USAGE,
+                OpenError::Io { .. } | OpenError::Damaged { .. } => exit::FAILED,
+            };
+            (code, format!("cannot open the registry: {e}"))
+        })
     });
     match opened.await {
         Ok(Ok(store)) => Ok(Arc::new(store)),

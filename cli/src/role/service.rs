@@ -20,7 +20,7 @@ const STORE: &str = "service.redb";
 
 /// From the arguments to the exit code.
 pub(crate) fn service(words: impl Iterator<Item = OsString>) -> ExitCode {
-    let flags = match parse(ROLE, words, ServiceFlags::parse) {
+    let flags = match parse(ROLE, words, ServiceFlags::TABLE, ServiceFlags::parse) {
         Ok(flags) => flags,
         Err(code) => return code,
     };

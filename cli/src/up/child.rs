@@ -1,16 +1,15 @@
-//! One role's process: started with its log file, known by its pid.
+//! One role's process: started with its log file, or taken over from an earlier `up`.
 
+use super::background::BACKGROUND_VARIABLE;
 use super::plan::{Plan, Role};
+use super::processes::Process;
 use crate::failure::{Failure, exit};
-use crate::role::PARENT_VARIABLE;
-use std::fs::{self, File, OpenOptions};
+use crate::role::{LOG_FILE_VARIABLE, open_log};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// A log that has grown beyond this is put aside (one generation is kept) before the role starts again.
-const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+use std::sync::Arc;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +18,8 @@ pub(super) enum Ended {
     Code(i32),
     /// By a signal.
     Signal(i32),
+    /// Not seen: it was not our child.
+    Unseen,
 }
 
 impl std::fmt::Display for Ended {
@@ -26,14 +27,17 @@ impl std::fmt::Display for Ended {
         match self {
             Ended::Code(code) => write!(f, "exit code {code}"),
             Ended::Signal(number) => write!(f, "signal {number}"),
+            Ended::Unseen => f.write_str("how is not known: an earlier `up` had started it"),
         }
     }
 }
 
-/// A process of ours.
-#[derive(Debug)]
+/// A process of the cluster.
+#[derive(Clone, Debug)]
 pub(super) struct Child {
-    pub(super) pid: i32,
+    pub(super) process: Arc<Process>,
+    /// Whether an earlier `up` started it.
+    pub(super) is_adopted: bool,
 }
 
 /// Where a role's output goes.
@@ -42,7 +46,20 @@ pub(super) fn log_path(plan: &Plan, role: &Role) -> PathBuf {
 }
 
 impl Child {
-    /// Starts it in a process group of its own: a Ctrl-C of the terminal is for `up` alone.
+    pub(super) fn pid(&self) -> i32 {
+        self.process.pid
+    }
+
+    /// One that runs already.
+    pub(super) fn adopted(process: Process) -> Child {
+        Child {
+            process: Arc::new(process),
+            is_adopted: true,
+        }
+    }
+
+    /// Starts it in a process group of its own: a Ctrl-C of the terminal is for `up` alone. Its output goes to its log
+    /// without us in between, so that it neither stops nor loses a line when `up` dies.
     pub(super) fn start(program: &Path, role: &Role, plan: &Plan) -> Result<Child, Failure> {
         let path = log_path(plan, role);
         let log = open_log(&path).map_err(|e| no_state(&path, &e))?;
@@ -50,18 +67,23 @@ impl Child {
         let mut command = Command::new(program);
         command
             .args(plan.arguments(role))
-            .env(PARENT_VARIABLE, std::process::id().to_string())
+            .env(LOG_FILE_VARIABLE, &path)
+            .env_remove(BACKGROUND_VARIABLE)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
             .process_group(0);
-        let started = command.spawn().map_err(|e| {
+        let broken = |e: io::Error| {
             let what = format!("cannot start {}: {e}", program.display());
             Failure::new("up-failed", exit::FAILED, what)
-        })?;
-        // Reaped by pid together with everything that is adopted (see `processes`).
-        let pid = started.id().cast_signed();
-        Ok(Child { pid })
+        };
+        // Reaped by pid together with everything that is inherited (see `processes`).
+        let pid = command.spawn().map_err(broken)?.id().cast_signed();
+        let process = Process::open(pid).ok_or_else(|| broken(super::processes::unwatched(pid)))?;
+        Ok(Child {
+            process: Arc::new(process),
+            is_adopted: false,
+        })
     }
 }
 
@@ -69,14 +91,4 @@ pub(super) fn no_state(path: &Path, error: &io::Error) -> Failure {
     let what = format!("cannot write {}: {error}", path.display());
     Failure::new("no-state", exit::FAILED, what)
         .fix("make room there, or give another folder: meseta up --dir DIR")
-}
-
-fn open_log(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    if fs::metadata(path).is_ok_and(|m| m.len() > LOG_BYTES_MAX) {
-        fs::rename(path, path.with_extension("log.1"))?;
-    }
-    OpenOptions::new().create(true).append(true).open(path)
 }

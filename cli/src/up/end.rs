@@ -1,24 +1,26 @@
-//! The end of `up`: agents end their tasks with grace, then what is left of supervisors, then the master.
+//! The end of `up`: the frameworks leave first (their tasks would run on), then the agents end their tasks with grace,
+//! then what is left of supervisors, then the master.
 
-use super::child::Ended;
 use super::plan::Role;
-use super::processes::{arguments, descendants, send};
+use super::processes::{Identity, Process, family, supervisors};
 use super::{Signals, Up};
-use nix::sys::signal::Signal;
+use futures_util::future::join_all;
+use rustix::process::Signal;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Tasks have their own grace periods; beyond this something hangs.
 const AGENTS_PATIENCE: Duration = Duration::from_secs(120);
-/// A supervisor without an agent kills what it holds at once; the master writes nothing that waits long.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A supervisor without an agent kills what it holds at once; the others write nothing that waits long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// When to say what is being waited for.
 const SAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a wait ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Waited {
+pub(super) enum Waited {
     AllGone,
     Impatient,
     TooLong,
@@ -34,53 +36,78 @@ impl Up {
         }
         self.kill_all(signals).await;
         self.remove_cgroups();
+        self.ledger.clear();
         self.screen.ended(ended);
     }
 
     async fn gently(&mut self, signals: &mut Signals) -> bool {
-        let agents = self.pids(|role| *role != Role::Master);
-        for pid in &agents {
-            send(*pid, Signal::SIGUSR2);
-        }
-        if self.wait(signals, &agents, AGENTS_PATIENCE, "tasks to end").await != Waited::AllGone {
+        // Without a TEARDOWN: the next `up` brings apps and jobs back.
+        let frameworks = self.processes(Role::is_framework);
+        if !self
+            .end(signals, &frameworks, Signal::TERM, PATIENCE, "service and cron")
+            .await
+        {
             return false;
         }
-        let supervisors: Vec<i32> = descendants()
-            .into_iter()
-            .filter(|pid| is(*pid, "supervise"))
-            .collect();
-        for pid in &supervisors {
-            send(*pid, Signal::SIGTERM);
-        }
-        if self.wait(signals, &supervisors, PATIENCE, "supervisors").await != Waited::AllGone {
+        let agents = self.processes(|role| matches!(role, Role::Agent(_)));
+        if !self
+            .end(signals, &agents, Signal::USR2, AGENTS_PATIENCE, "tasks to end")
+            .await
+        {
             return false;
         }
-        let master = self.pids(|role| *role == Role::Master);
-        for pid in &master {
-            send(*pid, Signal::SIGTERM);
+        let left = supervisors(self.plan.dir());
+        let left: Vec<Arc<Process>> = left.into_iter().filter_map(Process::open).map(Arc::new).collect();
+        if !self
+            .end(signals, &left, Signal::TERM, PATIENCE, "supervisors")
+            .await
+        {
+            return false;
         }
-        self.wait(signals, &master, PATIENCE, "the master").await == Waited::AllGone
+        let master = self.processes(|role| *role == Role::Master);
+        self.end(signals, &master, Signal::TERM, PATIENCE, "the master")
+            .await
     }
 
-    fn pids(&self, which: impl Fn(&Role) -> bool) -> Vec<i32> {
+    fn processes(&self, which: impl Fn(&Role) -> bool) -> Vec<Arc<Process>> {
         let matching = self.roles.iter().filter(|r| which(&r.role));
-        matching.filter_map(|r| r.child.as_ref()).map(|c| c.pid).collect()
+        let children = matching.filter_map(|r| r.child.as_ref());
+        children.map(|c| Arc::clone(&c.process)).collect()
+    }
+
+    /// Sends them a signal and waits until they are gone; false when that takes too long for somebody.
+    async fn end(
+        &mut self,
+        signals: &mut Signals,
+        processes: &[Arc<Process>],
+        signal: Signal,
+        patience: Duration,
+        what: &str,
+    ) -> bool {
+        for process in processes {
+            process.send(signal);
+        }
+        let waited = self.wait(signals, processes, patience, what).await;
+        self.reaper.reap();
+        waited == Waited::AllGone
     }
 
     /// Waits until these are gone; each death is an event, so nothing is polled.
-    async fn wait(&mut self, signals: &mut Signals, pids: &[i32], patience: Duration, what: &str) -> Waited {
+    pub(super) async fn wait(
+        &self,
+        signals: &mut Signals,
+        processes: &[Arc<Process>],
+        patience: Duration,
+        what: &str,
+    ) -> Waited {
         let start = Instant::now();
         let mut say_at = Some(start + SAY_AFTER);
+        let gone = join_all(processes.iter().map(|process| process.ended()));
+        tokio::pin!(gone);
         loop {
-            self.collect();
-            let live = descendants();
-            if !pids.iter().any(|pid| live.contains(pid)) {
-                return Waited::AllGone;
-            }
             tokio::select! {
-                _ = signals.child.recv() => {}
-                _ = signals.interrupt.recv() => return Waited::Impatient,
-                _ = signals.terminate.recv() => return Waited::Impatient,
+                _ = &mut gone => return Waited::AllGone,
+                () = signals.end.any() => return Waited::Impatient,
                 () = super::until(say_at), if say_at.is_some() => {
                     say_at = None;
                     self.screen.waiting_for(what);
@@ -90,30 +117,20 @@ impl Up {
         }
     }
 
-    fn collect(&mut self) -> Vec<(i32, Ended)> {
-        let dead = self.reaper.reap();
-        for (pid, _) in &dead {
-            for role in &mut self.roles {
-                if role.child.as_ref().is_some_and(|c| c.pid == *pid) {
-                    role.child = None;
-                }
-            }
-        }
-        dead
-    }
-
     /// Kills what is left, again and again, since a killed parent's children come to us. Children before parents, so
     /// that no supervisor reports or restarts what was just killed.
     async fn kill_all(&mut self, signals: &mut Signals) {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            self.collect();
-            let left = descendants();
+            self.reaper.reap();
+            let alive = self.processes(|_| true).into_iter().filter(|p| !p.has_ended());
+            let roots: Vec<i32> = alive.map(|p| p.pid).collect();
+            let left = family(&roots, self.plan.dir());
             if left.is_empty() {
                 return;
             }
-            for pid in left.iter().rev() {
-                send(*pid, Signal::SIGKILL);
+            for process in left.iter().rev().filter_map(Identity::open) {
+                process.send(Signal::KILL);
             }
             tokio::select! {
                 _ = signals.child.recv() => {}
@@ -147,8 +164,4 @@ fn remove_below(cgroup: &Path) {
     }
     // Only empty cgroups can be removed, which is all that is wanted.
     let _ = std::fs::remove_dir(cgroup);
-}
-
-fn is(pid: i32, role: &str) -> bool {
-    arguments(pid).get(1).is_some_and(|word| word == role)
 }

@@ -1,6 +1,6 @@
 //! What this machine has, and who is in the way.
 
-use super::plan::{Machine, Plan};
+use super::plan::{Machine, Plan, Role};
 use super::processes;
 use crate::failure::{Failure, exit};
 use meseta_containerizer::isolate::detect_isolation;
@@ -18,7 +18,7 @@ const GIB: u64 = 1024;
 const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is there to share: Mesos's rules for an agent that is told nothing.
-pub(super) fn measure(dir: &Path, _agents: u16) -> Machine {
+pub(super) fn measure(dir: &Path, program: &Path) -> Machine {
     let is_root = Uid::effective().is_root();
     let host = detect_isolation(Path::new("/sys/fs/cgroup"), "meseta-up");
     let strongest = host.strongest();
@@ -40,6 +40,12 @@ pub(super) fn measure(dir: &Path, _agents: u16) -> Machine {
         isolation,
         isolation_note,
         is_root,
+        // A colon would end it in the list of folders.
+        program_folder: program
+            .parent()
+            .and_then(Path::to_str)
+            .filter(|folder| !folder.contains(':'))
+            .map(str::to_owned),
     }
 }
 
@@ -70,10 +76,10 @@ fn total_disk(dir: &Path) -> Option<u64> {
     Some(bytes / 1024 / 1024)
 }
 
-/// Refuses with a name and a way out when a port is taken.
-pub(super) async fn ports_are_free(plan: &Plan) -> Result<(), Failure> {
-    for role in plan.roles() {
-        let address = SocketAddr::new(plan.ip(), plan.port(&role));
+/// Refuses with a name and a way out when a port of one of these roles is taken.
+pub(super) async fn ports_are_free(plan: &Plan, roles: &[Role]) -> Result<(), Failure> {
+    for role in roles {
+        let address = SocketAddr::new(plan.ip(), plan.port(role));
         let patience = tokio::time::Instant::now() + PORT_PATIENCE;
         while let Err(error) = TcpListener::bind(address) {
             if error.kind() != ErrorKind::AddrInUse || tokio::time::Instant::now() >= patience {

@@ -8,11 +8,17 @@ use std::path::{Path, PathBuf};
 /// Mesos's default ports.
 const MASTER_PORT: u16 = 5050;
 const AGENT_PORT: u16 = 5051;
+/// Marathon's and Chronos's.
+const SERVICE_PORT: u16 = 8080;
+const CRON_PORT: u16 = 4400;
 /// Mesos's default range of task ports, split among the agents.
 const TASK_PORTS: (u32, u32) = (31_000, 32_000);
 
 /// Processes per task, at most, where the host can bound them: a fork bomb must not take the machine along.
 const TASK_PIDS_MAX: u32 = 4_096;
+
+/// Where tasks look for programs.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What this machine has to share, after what it keeps for itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +34,8 @@ pub(super) struct Machine {
     /// Why isolation is weaker than it could be.
     pub(super) isolation_note: Option<String>,
     pub(super) is_root: bool,
+    /// The folder of this program, where it can be told to tasks.
+    pub(super) program_folder: Option<String>,
 }
 
 /// One process.
@@ -36,6 +44,10 @@ pub(super) enum Role {
     Master,
     /// The n-th, from zero.
     Agent(u16),
+    /// Keeps apps running.
+    Service,
+    /// Starts jobs when they are due.
+    Cron,
 }
 
 impl Role {
@@ -45,7 +57,19 @@ impl Role {
             Role::Master => "master".to_owned(),
             Role::Agent(_) if agents == 1 => "agent".to_owned(),
             Role::Agent(n) => format!("agent-{n}"),
+            Role::Service => "service".to_owned(),
+            Role::Cron => "cron".to_owned(),
         }
+    }
+
+    /// For files: the same however many agents there are.
+    pub(super) fn key(&self) -> String {
+        self.name(0)
+    }
+
+    /// Whether it is one of the two frameworks.
+    pub(super) fn is_framework(&self) -> bool {
+        matches!(self, Role::Service | Role::Cron)
     }
 }
 
@@ -57,6 +81,8 @@ pub(super) struct Plan {
     offset: u16,
     dir: PathBuf,
     machine: Machine,
+    cpu_limits: bool,
+    frameworks: Vec<Role>,
 }
 
 impl Plan {
@@ -67,6 +93,11 @@ impl Plan {
             offset: args.port_offset,
             dir: dir.to_owned(),
             machine: machine.clone(),
+            cpu_limits: args.cpu_limits,
+            frameworks: [(Role::Service, args.no_service), (Role::Cron, args.no_cron)]
+                .into_iter()
+                .filter_map(|(role, without)| (!without).then_some(role))
+                .collect(),
         }
     }
 
@@ -74,7 +105,21 @@ impl Plan {
     pub(super) fn roles(&self) -> Vec<Role> {
         std::iter::once(Role::Master)
             .chain((0..self.agents).map(Role::Agent))
+            .chain(self.frameworks.iter().cloned())
             .collect()
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether the cluster has this role.
+    pub(super) fn has(&self, role: &Role) -> bool {
+        self.roles().contains(role)
+    }
+
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {
@@ -86,10 +131,12 @@ impl Plan {
     }
 
     pub(super) fn port(&self, role: &Role) -> u16 {
-        // `--port-offset` ends at 50,000 and there are at most 64 agents.
+        // `--port-offset` ends at 50,000, and there are at most 64 agents.
         match role {
             Role::Master => MASTER_PORT + self.offset,
             Role::Agent(n) => AGENT_PORT + self.offset + n,
+            Role::Service => SERVICE_PORT + self.offset,
+            Role::Cron => CRON_PORT + self.offset,
         }
     }
 
@@ -139,19 +186,54 @@ impl Plan {
                 format!("--isolation={}", self.machine.isolation),
                 format!("--cgroups_root={}", self.cgroup(*n)),
             ],
+            Role::Service | Role::Cron => vec![
+                role.key(),
+                format!("--master={}", self.master()),
+                format!("--work_dir={}", path(role.key())),
+            ],
         };
-        // CPUs stay shares, as Mesos has them by default: on one machine idle cores are for whoever needs them.
-        if matches!(role, Role::Agent(_)) && self.machine.isolation.contains("cgroups/pids") {
-            args.push(format!("--cgroups_pids_max={TASK_PIDS_MAX}"));
+        if *role == Role::Cron {
+            // Runs belong to whoever runs the agent: without root there is no other choice.
+            args.push("--user=".to_owned());
         }
-        if matches!(role, Role::Agent(_)) && !self.machine.is_root {
-            args.push("--no-switch_user".to_owned());
+        if matches!(role, Role::Agent(_)) {
+            args.extend(self.task_path());
+            args.extend(self.limits());
         }
-        args.push(format!("--ip={}", self.ip));
-        args.push(format!("--port={}", self.port(role)));
+        if role.is_framework() {
+            args.push(format!("--http_address={}", self.ip));
+            args.push(format!("--http_port={}", self.port(role)));
+        } else {
+            args.push(format!("--ip={}", self.ip));
+            args.push(format!("--port={}", self.port(role)));
+        }
         if self.ip.is_loopback() {
             // Names of this address differ from machine to machine; the address does not.
             args.push(format!("--hostname={}", self.ip));
+        }
+        args
+    }
+
+    /// Tasks find this program by its name, after everything of the system's.
+    fn task_path(&self) -> Option<String> {
+        let folder = self.machine.program_folder.as_ref()?;
+        let variables = serde_json::json!({ "PATH": format!("{SYSTEM_PATH}:{folder}") });
+        Some(format!("--executor_environment_variables={variables}"))
+    }
+
+    /// What tasks are kept to, as far as the host can. CPUs stay shares unless `--cpu-limits` asks for more: on one
+    /// machine idle cores are for whoever needs them, and a small web app would take seconds to start on a tenth of one.
+    fn limits(&self) -> Vec<String> {
+        let isolation = &self.machine.isolation;
+        let mut args = Vec::new();
+        if self.cpu_limits && isolation.contains("cgroups/cpu") {
+            args.push("--cgroups_enable_cfs".to_owned());
+        }
+        if isolation.contains("cgroups/pids") {
+            args.push(format!("--cgroups_pids_max={TASK_PIDS_MAX}"));
+        }
+        if !self.machine.is_root {
+            args.push("--no-switch_user".to_owned());
         }
         args
     }
@@ -191,10 +273,10 @@ fn fnv(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn plan(agents: u16, ip: &str) -> Plan {
+    pub(in crate::up) fn plan(agents: u16, ip: &str) -> Plan {
         Plan {
             agents,
             ip: ip.parse().unwrap_or(IpAddr::from([127, 0, 0, 1])),
@@ -207,7 +289,10 @@ mod tests {
                 isolation: "posix/cpu,posix/mem".to_owned(),
                 isolation_note: None,
                 is_root: false,
+                program_folder: Some("/opt/meseta".to_owned()),
             },
+            cpu_limits: false,
+            frameworks: vec![Role::Service, Role::Cron],
         }
     }
 
@@ -243,6 +328,7 @@ mod tests {
             "agent --master=127.0.0.1:5150 --work_dir=/s/agent-1 --runtime_dir=/s/run/agent-1",
             "--isolation=posix/cpu,posix/mem",
             "--no-switch_user",
+            "--executor_environment_variables={\"PATH\":\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/meseta\"}",
             "--port=5152",
             "--hostname=127.0.0.1",
         ] {
@@ -250,6 +336,14 @@ mod tests {
         }
         let master = plan(2, "0.0.0.0").arguments(&Role::Master).join(" ");
         assert_eq!(master, "master --work_dir=/s/master --ip=0.0.0.0 --port=5150");
+        let service = plan(2, "127.0.0.1").arguments(&Role::Service).join(" ");
+        assert_eq!(
+            service,
+            "service --master=127.0.0.1:5150 --work_dir=/s/service --http_address=127.0.0.1 --http_port=8180 \
+             --hostname=127.0.0.1"
+        );
+        let cron = plan(2, "127.0.0.1").arguments(&Role::Cron).join(" ");
+        assert!(cron.contains(" --user= "), "{cron}");
     }
 
     #[test]
@@ -261,6 +355,21 @@ mod tests {
             plan.arguments(&Role::Agent(0))
                 .contains(&"--cgroups_pids_max=4096".to_owned())
         );
+    }
+
+    #[test]
+    fn cpus_are_limits_only_when_asked_for_and_possible() {
+        let mut plan = plan(1, "127.0.0.1");
+        let has_limits = |plan: &Plan| {
+            plan.arguments(&Role::Agent(0))
+                .contains(&"--cgroups_enable_cfs".to_owned())
+        };
+        plan.cpu_limits = true;
+        assert!(!has_limits(&plan), "this host has no cgroups");
+        plan.machine.isolation = "cgroups/cpu,cgroups/mem".to_owned();
+        assert!(has_limits(&plan));
+        plan.cpu_limits = false;
+        assert!(!has_limits(&plan));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! When the cluster is ready: the master leads, and each agent is registered.
+//! When the cluster is ready: the master leads, each agent is registered, and the two frameworks answer.
 //!
 //! Asked over the public API only, at short intervals: a process that is just starting has no way to tell us.
 
 use super::plan::{Plan, Role};
 use crate::api::Http;
-use crate::cluster::{list, number, scalar, string};
+use crate::cluster::{is_live, list, number, scalar, string};
 use crate::text::{cores, mebibytes};
 use meseta_sdk::endpoint::Endpoint;
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ pub(super) struct Watch {
     master: Endpoint,
     /// Agents by port, not seen yet.
     missing: Vec<(u16, Role)>,
+    /// Frameworks not seen yet.
+    silent: Vec<(Endpoint, Role)>,
     master_seen: bool,
     found: VecDeque<Ready>,
 }
@@ -37,9 +39,15 @@ impl Watch {
         let agents = plan
             .roles()
             .into_iter()
-            .skip(1)
+            .filter(|role| matches!(role, Role::Agent(_)))
             .map(|role| (plan.port(&role), role));
+        let frameworks = plan
+            .roles()
+            .into_iter()
+            .filter(Role::is_framework)
+            .map(|role| (plan.endpoint(&role), role));
         Watch {
+            silent: frameworks.collect(),
             http: Http::new(),
             master: plan.master(),
             missing: agents.collect(),
@@ -49,7 +57,7 @@ impl Watch {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.master_seen && self.missing.is_empty() && self.found.is_empty()
+        self.master_seen && self.missing.is_empty() && self.silent.is_empty() && self.found.is_empty()
     }
 
     /// The next role that is ready. Cancel-safe.
@@ -60,10 +68,31 @@ impl Watch {
             }
             tokio::time::sleep(PAUSE).await;
             self.ask().await;
+            self.ping().await;
         }
     }
 
+    async fn ping(&mut self) {
+        let asked = self.silent.iter().map(|(at, _)| self.http.get(at, "/ping"));
+        let answers = futures_util::future::join_all(asked).await;
+        let here: Vec<bool> = answers
+            .iter()
+            .map(|answer| answer.as_ref().is_ok_and(|a| a.status.is_success()))
+            .collect();
+        let mut here = here.into_iter();
+        let (found, silent): (Vec<_>, Vec<_>) =
+            self.silent.drain(..).partition(|_| here.next().unwrap_or(false));
+        self.silent = silent;
+        self.found.extend(found.into_iter().map(|(_, role)| Ready {
+            role,
+            note: String::new(),
+        }));
+    }
+
     async fn ask(&mut self) {
+        if self.master_seen && self.missing.is_empty() {
+            return;
+        }
         let answer = self
             .http
             .post(&self.master, "/api/v1", &json!({"type": "GET_AGENTS"}))
@@ -99,6 +128,21 @@ impl Watch {
             }
         }
     }
+}
+
+/// How many tasks run just now; none when the master does not tell.
+pub(super) async fn running_tasks(master: &Endpoint) -> usize {
+    let answer = Http::new()
+        .post(master, "/api/v1", &json!({"type": "GET_TASKS"}))
+        .await;
+    let answer = answer.ok().filter(|answer| answer.status.is_success());
+    let answer: Value = answer
+        .and_then(|answer| serde_json::from_slice(&answer.body).ok())
+        .unwrap_or_default();
+    let tasks = answer
+        .get("get_tasks")
+        .map_or(&[][..], |tasks| list(tasks, "tasks"));
+    tasks.iter().filter(|task| is_live(task)).count()
 }
 
 fn port_of(agent: &Value) -> Option<u16> {

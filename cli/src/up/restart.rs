@@ -38,11 +38,18 @@ impl Restarts {
             Ended::Code(2) => {
                 return Next::GiveUp("it does not understand its flags or state; see its log below");
             }
-            Ended::Code(103) => return Next::GiveUp("another process took its place; stop that one first"),
-            Ended::Code(110) => {
-                return Next::GiveUp("its framework was removed; its id cannot be used again");
+            Ended::Code(103) => {
+                return Next::GiveUp(
+                    "another process took its place; stop that one, then start `meseta up` again",
+                );
             }
-            Ended::Code(_) | Ended::Signal(_) => {}
+            Ended::Code(110) => {
+                return Next::GiveUp(
+                    "its framework was removed and its id cannot be used again; to begin anew, stop `meseta up`, move \
+                     its folder away and start again",
+                );
+            }
+            Ended::Code(_) | Ended::Signal(_) | Ended::Unseen => {}
         }
         if lived >= STABLE {
             self.quick_deaths = 0;

@@ -1,7 +1,7 @@
 //! The folder of a cluster: found, locked, and told about.
 
 use super::child::no_state;
-use super::plan::Plan;
+use super::plan::{Plan, Role};
 use crate::failure::{Failure, exit};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -52,6 +52,29 @@ pub(crate) fn running_master() -> Option<String> {
     }
 }
 
+/// The addresses as a shell reads them: `eval "$(meseta up --detach -o env)"`.
+pub(super) fn env_lines(plan: &Plan) -> String {
+    let mut text = format!("export MESETA_MASTER={}\n", plan.master());
+    for (name, role) in [("SERVICE", Role::Service), ("CRON", Role::Cron)] {
+        if plan.has(&role) {
+            text.push_str(&format!("export MESETA_{name}_URL={}\n", plan.url(&role)));
+        }
+    }
+    text
+}
+
+/// The process that holds the folder's lock. `None` when nobody does.
+pub(super) fn holder(folder: &Path) -> Option<i32> {
+    let lock = File::open(folder.join("lock")).ok()?;
+    match Flock::lock(lock.try_clone().ok()?, FlockArg::LockSharedNonblock) {
+        Err((_, Errno::EWOULDBLOCK)) => {}
+        _ => return None,
+    }
+    let mut pid = String::new();
+    lock.take(20).read_to_string(&mut pid).ok()?;
+    pid.trim().parse().ok()
+}
+
 /// The locked folder. The lock ends with this process, however it ends.
 #[derive(Debug)]
 pub(super) struct State {
@@ -89,11 +112,13 @@ impl State {
 
     /// Tells other commands where the cluster is. They manage without.
     pub(super) fn running(&self, plan: &Plan) {
+        let url = |role: Role| plan.has(&role).then(|| plan.url(&role));
         let told = json!({
             "format": 1,
             "pid": std::process::id(),
             "master": plan.master().to_string(),
-            "agents": plan.roles().iter().skip(1).map(|r| plan.endpoint(r).to_string()).collect::<Vec<_>>(),
+            "service": url(Role::Service),
+            "cron": url(Role::Cron),
         });
         let (path, beside) = (self.folder.join("up.json"), self.folder.join("up.json.new"));
         let _ = fs::write(&beside, format!("{told}\n")).and_then(|()| fs::rename(&beside, &path));

@@ -18,9 +18,14 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The binary under test.
 pub fn meseta() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meseta"));
-    for name in ["MESETA_MASTER", "MESETA_OUTPUT", "MESETA_TIMEOUT", "MESOS_MASTER"] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("MESETA_") || name.starts_with("MESOS_") {
+            command.env_remove(name);
+        }
     }
+    // Whoever runs the tests has a configuration of their own.
+    command.env("MESETA_CONFIG", "/nonexistent/config.toml");
     command.stdin(Stdio::null());
     command
 }
@@ -153,7 +158,9 @@ impl Ports {
         let take = |offset: u16| {
             let lock = fs::File::create(folder.join(offset.to_string())).ok()?;
             lock.try_lock().ok()?;
-            let free = (0..STEP).all(|n| TcpListener::bind(("127.0.0.1", 5050 + offset + n)).is_ok());
+            // Master and agents, service, cron.
+            let mut ports = (0..STEP).map(|n| 5050 + n).chain([8080, 4400]);
+            let free = ports.all(|port| TcpListener::bind(("127.0.0.1", port + offset)).is_ok());
             free.then_some(Ports { offset, _lock: lock })
         };
         offsets.into_iter().find_map(take).expect("no free ports")
@@ -197,6 +204,13 @@ impl Up {
     pub fn again(&mut self) {
         self.up = Running::start(&mut up_command(self.folder.path(), &self.ports, &self.args));
         self.up.wait_said("Up in");
+    }
+
+    /// The same with other arguments.
+    #[track_caller]
+    pub fn again_with(&mut self, args: &[&str]) {
+        self.args = args.iter().map(|a| (*a).to_owned()).collect();
+        self.again();
     }
 
     /// A command of the command line against this cluster.

@@ -3,8 +3,8 @@
 use crate::allocator::{AgentTraits, Broken};
 use crate::filter::Refusals;
 use crate::tree::NodeNo;
-use meseta_types::Resources;
 use meseta_types::resource::Quantities;
+use meseta_types::{Resource, Resources};
 
 /// An agent's books. Everything in here is unallocated: the client says for which role it is.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct Agent {
     held: Resources,
     /// What may be offered: nothing at all while more is held than there is.
     free: Resources,
+    /// `free` and `held` are `total`, entry by entry, so that the one can follow the other without a look at the whole.
+    exact: bool,
     /// Offered to or used by each client, by client.
     holdings: Vec<(NodeNo, Resources)>,
     /// What clients refused, by client.
@@ -35,6 +37,7 @@ impl Agent {
             total: Resources::new(),
             held: Resources::new(),
             free: Resources::new(),
+            exact: false,
             holdings: Vec::new(),
             refusals: Vec::new(),
             traits,
@@ -75,26 +78,22 @@ impl Agent {
     }
 
     fn recompute(&mut self, minimum: &[Quantities]) {
-        self.free = if self.held.is_empty() {
-            self.total.clone()
-        } else if self.held == self.total {
-            Resources::new()
-        } else if self.plain {
-            self.total.checked_sub(&self.held).unwrap_or_default()
+        // Shared resources are free however often they are held.
+        let (single, shared) = if self.plain {
+            (self.total.clone(), Resources::new())
         } else {
-            // Shared resources are free however often they are held.
-            let single = |r: &Resources| r.filter(|r| !r.traits.shared);
-            match single(&self.total).checked_sub(&single(&self.held)) {
-                Some(rest) => rest + self.total.filter(|r| r.traits.shared),
-                None => Resources::new(),
-            }
+            let shared = |r: &Resource| r.traits.shared;
+            (self.total.filter(|r| !shared(r)), self.total.filter(shared))
         };
+        let rest = single.checked_sub(&self.held.filter(|r| !r.traits.shared));
+        self.exact = self.plain && rest.is_some();
+        self.free = rest.map(|rest| rest + shared).unwrap_or_default();
         self.worth_offering = reaches(&self.free, minimum);
     }
 
     /// The client gets `resources`, whether they are free or (known from before a fail-over) not.
     pub(crate) fn give(&mut self, client: NodeNo, resources: &Resources, minimum: &[Quantities]) {
-        let everything = self.plain && self.free.is_same(resources);
+        let is_free = self.exact && self.free.contains(resources);
         let shared = self.has_others(client);
         if shared {
             self.held += resources;
@@ -112,9 +111,9 @@ impl Agent {
         if !shared {
             self.hold_one();
         }
-        if everything {
-            self.free = Resources::new();
-            self.worth_offering = false;
+        if is_free {
+            self.free -= resources;
+            self.worth_offering = reaches(&self.free, minimum);
         } else {
             self.recompute(minimum);
         }
@@ -161,7 +160,12 @@ impl Agent {
         if !shared {
             self.hold_one();
         }
-        self.recompute(minimum);
+        if self.exact {
+            self.free += resources;
+            self.worth_offering = reaches(&self.free, minimum);
+        } else {
+            self.recompute(minimum);
+        }
         Ok(())
     }
 
@@ -205,7 +209,8 @@ impl Agent {
         }
         let mut again = self.clone();
         again.recompute(minimum);
-        if again.free != self.free || again.worth_offering != self.worth_offering {
+        if again.exact != self.exact || again.free != self.free || again.worth_offering != self.worth_offering
+        {
             return Err(format!("free {}, should be {}", self.free, again.free));
         }
         let single = |r: &Resources| r.filter(|r| !r.traits.shared);

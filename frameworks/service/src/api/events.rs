@@ -89,7 +89,7 @@ pub(super) async fn attach(api: &Inner, ask: &Ask) -> Result<Response, Refused> 
         sender,
         kinds: ask.parameters("event_type").map(str::to_owned).collect(),
         remote: ask.peer(),
-        place,
+        _place: place,
     };
     let taken = api.hub.joining.send(joining).await;
     taken.map_err(|_| Refused::unavailable("the framework is stopping"))?;
@@ -120,7 +120,7 @@ struct Joining {
     sender: RecordSender,
     kinds: BTreeSet<String>,
     remote: String,
-    place: Place,
+    _place: Place,
 }
 
 /// A stream that is open.
@@ -280,7 +280,7 @@ mod tests {
             sender,
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             remote: "1.2.3.4".to_owned(),
-            place: Place(Arc::new(AtomicUsize::new(1))),
+            _place: Place(Arc::new(AtomicUsize::new(1))),
         });
         body
     }

@@ -29,6 +29,8 @@ const EXPLAIN_AFTER: Duration = Duration::from_secs(5);
 const EXPLAIN_EVERY: Duration = Duration::from_secs(5);
 /// The least time between two reads of an app: events come in bursts.
 const READ_EVERY: Duration = Duration::from_millis(100);
+/// And as many times as long as the last one took.
+const RESTS: u32 = 4;
 /// Without an event, how often the state is read all the same: seconds on a bar go on, and a lost event does no harm.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long the word of an end is waited for that can be seen already.
@@ -87,6 +89,7 @@ impl Watch {
             shown: BTreeMap::new(),
             reasons: BTreeMap::new(),
             steps: (0, 0),
+            took: Duration::ZERO,
         };
         let ended = tokio::select! {
             ended = waiting.run(self.stream) => Some(ended),
@@ -256,6 +259,8 @@ struct Waiting<'a> {
     reasons: BTreeMap<AppId, String>,
     /// Of how many.
     steps: (u64, u64),
+    /// How long the last look at the state took.
+    took: Duration,
 }
 
 impl Waiting<'_> {
@@ -327,7 +332,9 @@ impl Waiting<'_> {
                             let _ = self.look().await;
                             return Some(end);
                         }
-                        let rested = read_at.map_or(Instant::now(), |at| at + READ_EVERY);
+                        // A state that is long to read, of a thousand instances, is read less often.
+                        let rest = READ_EVERY.max(self.took * RESTS);
+                        let rested = read_at.map_or(Instant::now(), |at| at + rest);
                         look_at = look_at.min(rested.max(Instant::now()));
                     }
                     Err(_) => {
@@ -367,6 +374,7 @@ impl Waiting<'_> {
 
     /// Reads the state; the end, if it can be told from that.
     async fn look(&mut self) -> Result<Option<End>, Failure> {
+        let began = Instant::now();
         let deployments = self.apps.deployments().await?;
         let mine = deployments
             .value
@@ -376,6 +384,7 @@ impl Waiting<'_> {
         for id in self.targets.keys() {
             states.insert(id.clone(), self.apps.get(id).await?);
         }
+        self.took = began.elapsed();
         match mine {
             Some(plan) => {
                 let steps = (count(plan, "currentStep"), count(plan, "totalSteps"));

@@ -28,7 +28,6 @@ use crate::args::Global;
 use crate::cluster::{Cluster, masters, string};
 use crate::failure::{Failure, exit};
 use crate::output::{self, Format, List, Style};
-pub(crate) use apply::submit;
 use args::{AppArgs, AppFilter, AppVerb, ApplyArgs, DiffArgs, ValidateArgs, WhyArgs};
 use client::{Apps, escaped, id_of};
 use serde_json::Value;
@@ -101,8 +100,16 @@ pub(crate) fn validate(global: &Global, args: &ValidateArgs) -> Result<u8, Failu
     apply::validate(global, args)
 }
 
+/// `why NAME`, of an app or a job.
+pub(crate) async fn why_any(global: &Global, args: &WhyArgs) -> Result<u8, Failure> {
+    match (&args.file, &args.name) {
+        (None, Some(name)) => jobs::why(global, name).await,
+        _ => why_app(global, args).await,
+    }
+}
+
 /// `app why`.
-pub(crate) async fn why_app(global: &Global, args: &WhyArgs) -> Result<u8, Failure> {
+async fn why_app(global: &Global, args: &WhyArgs) -> Result<u8, Failure> {
     match (&args.file, &args.name) {
         (Some(file), _) => why::of_file(global, file).await,
         (None, Some(name)) => why::run(global, name).await,

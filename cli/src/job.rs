@@ -154,6 +154,14 @@ async fn send(cron: &Service, value: &Value) -> Result<Answer, Failure> {
     cron.send(Method::POST, path, Some(value)).await
 }
 
+/// Whether there is a job of this name.
+///
+/// # Errors
+/// The server does not answer.
+pub(crate) async fn is_there(cron: &Service, name: &str) -> Result<bool, Failure> {
+    Ok(stored(cron, name).await?.is_some())
+}
+
 /// A job's definition as it would be sent again: as served, with the schedule as it once was sent. `None` when there is
 /// no such job.
 async fn stored(cron: &Service, name: &str) -> Result<Option<Value>, Failure> {

@@ -129,7 +129,7 @@ async fn answer(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Deployment(args) => app::deployment::run(global, args.verb).await,
         Command::Diff(args) => app::diff(global, &args).await,
         Command::Validate(args) => app::validate(global, &args),
-        Command::Why(args) => app::why_app(global, &args).await,
+        Command::Why(args) => app::why_any(global, &args).await,
         Command::Events(args) => app::events::run(global, &args).await,
         Command::Node(args) => match args.verb {
             None | Some(NodeVerb::List) => view::nodes(global).await,

@@ -9,7 +9,7 @@ mod service;
 use cluster::{Running, Up, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use service::{ends_with, file, json_of, start};
+use service::{ends_with, file, json_of};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -25,7 +25,7 @@ fn web(instances: u32) -> Value {
 /// One cluster for all of these: starting it is most of the time they take.
 #[test]
 fn apps_are_created_changed_explained_and_deleted() {
-    let up = start();
+    let up = Up::start(&[]);
     an_empty_cluster_says_how_to_fill_it(&up);
     a_file_is_applied_and_waited_for(&up);
     the_same_file_changes_nothing(&up);
@@ -40,6 +40,7 @@ fn apps_are_created_changed_explained_and_deleted() {
     an_app_is_edited_in_an_editor(&up);
     refusals_name_what_is_wrong(&up);
     status_finds_names_among_all_kinds(&up);
+    jobs_are_applied_too(&up);
     nothing_is_deleted_without_an_answer(&up);
 }
 
@@ -341,6 +342,24 @@ fn status_finds_names_among_all_kinds(up: &Up) {
     );
 }
 
+fn jobs_are_applied_too(up: &Up) {
+    let mut job = json!({"name": "clock", "command": "date", "schedule": "R/2090-01-01T00:00:00Z/PT1H"});
+    let path = file(up, "clock.json", &job);
+    assert_eq!(up.ask(&["apply", &path]), "created job clock\n");
+    assert_eq!(up.ask(&["apply", &path]), "unchanged job clock\n");
+    job["command"] = json!("date -u");
+    let path = file(up, "clock.json", &job);
+    assert_eq!(up.run(&["diff", &path, "--exit-code"]).status.code(), Some(8));
+    assert_eq!(up.ask(&["apply", &path]), "changed job clock (command)\n");
+    assert_eq!(json_of(up, &["why", "clock"])["code"], "not-due");
+    assert!(up.ask(&["status"]).contains("jobs        1 not run yet\n"));
+    ends_with(
+        &up.run(&["why", "nosuch"]),
+        3,
+        &["there is no app and no job 'nosuch'"],
+    );
+}
+
 fn nothing_is_deleted_without_an_answer(up: &Up) {
     ends_with(
         &up.run(&["app", "delete", "web"]),
@@ -354,7 +373,7 @@ fn nothing_is_deleted_without_an_answer(up: &Up) {
 
 #[test]
 fn what_does_not_work_is_explained_and_can_be_undone() {
-    let up = start();
+    let up = Up::start(&[]);
     an_app_that_fits_nowhere_says_what_is_missing(&up);
     crashes_are_told_with_their_last_words(&up);
     a_locked_app_names_the_deployment_and_ways_out(&up);

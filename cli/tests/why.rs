@@ -9,7 +9,7 @@ mod service;
 use cluster::{Ports, Running, Up, meseta, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use service::{file, json_of, start};
+use service::{file, json_of};
 use tempfile::TempDir;
 
 /// Submits an app without waiting and asks until the reason has this code and these words.
@@ -37,7 +37,7 @@ fn why(up: &Up, id: &str, code: &str, words: &[&str]) -> Value {
 
 #[test]
 fn every_reason_is_named() {
-    let up = start();
+    let up = Up::start(&[]);
     too_big(&up);
     no_ports(&up);
     back_off(&up);

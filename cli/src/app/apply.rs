@@ -10,7 +10,6 @@ use crate::args::{Changing, Global};
 use crate::definition::{self, Definition, Kind};
 use crate::failure::{Failure, exit};
 use crate::output::{self, Format};
-use crate::services::Service;
 use http::Method;
 use meseta_service_core::app::AppId;
 use serde_json::{Value, json};
@@ -88,17 +87,6 @@ fn twice(found: &[Definition]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Submits one app and waits until it is as wanted, for `up FILE`.
-pub(crate) async fn submit(
-    global: &Global,
-    service: &Service,
-    definition: &Definition,
-    changing: Changing,
-) -> Result<u8, Failure> {
-    let apps = Apps::of(service.clone());
-    apply_apps(global, &apps, &[definition], None, changing).await
 }
 
 /// One deployment for all that differ.

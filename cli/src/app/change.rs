@@ -119,17 +119,6 @@ pub(super) fn check_version(id: &AppId, current: &Value, wanted: Option<&str>) -
         .fix("see what differs: meseta diff FILE, then apply with the new --if-version"))
 }
 
-/// The fields of `wanted` whose values are not those of `stored`.
-pub(super) fn each_field(stored: &Value, wanted: &Value) -> Vec<String> {
-    let members = wanted.as_object().into_iter().flatten();
-    let differing = members.filter(|(name, value)| {
-        let mut found = Vec::new();
-        diff::compare(name, stored.get(*name).unwrap_or(&Value::Null), value, &mut found);
-        !found.is_empty() && !(value.is_null() && stored.get(*name).is_none())
-    });
-    differing.map(|(name, _)| name.clone()).collect()
-}
-
 /// What a body changes, as the server would see it.
 pub(super) async fn difference(
     apps: &Apps,

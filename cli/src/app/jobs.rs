@@ -1,78 +1,111 @@
-//! Jobs in files that `apply` and `diff` get: what is there, what differs, and the cron framework's answer.
+//! Jobs in the files that `apply` and `diff` get, and the question whose name a name is.
 
-use super::change::each_field;
-use super::client::escaped;
+use super::client::{Apps, id_of};
 use crate::args::{Changing, Global};
 use crate::definition::Definition;
-use crate::failure::Failure;
-use crate::output;
-use crate::services::{self, Kind, Service};
-use http::Method;
-use serde_json::Value;
+use crate::failure::{Failure, exit};
+use crate::job::{self, Outcome};
+use crate::output::{self, Format};
+use crate::services::{Kind, Service};
+use serde_json::json;
 
-/// Prefix of the current dialect.
-const PREFIX: &str = "/v1/scheduler";
-
-/// The job as it is stored; `None` when there is none.
-async fn stored(cron: &Service, name: &str) -> Result<Option<Value>, Failure> {
-    let answer = cron
-        .send(Method::GET, &format!("{PREFIX}/job/{}", escaped(name)), None)
-        .await?;
-    match answer.status.as_u16() {
-        // Chronos answers 400 for a job it does not know.
-        400 | 404 => Ok(None),
-        _ => cron.json(&answer).map(Some),
+/// Creates or replaces a job; with `--dry-run` says what that would change.
+pub(super) async fn apply(
+    global: &Global,
+    definition: &Definition,
+    changing: Changing,
+) -> Result<u8, Failure> {
+    if changing.dry_run {
+        return diff(global, definition).await.map(|_| 0);
     }
-}
-
-fn text(name: &str, stored: Option<&Value>, fields: &[String]) -> String {
-    match (stored, fields.is_empty()) {
-        (None, _) => format!("created job {name}\n"),
-        (Some(_), true) => format!("unchanged job {name}\n"),
-        (Some(_), false) => format!("changed job {name} ({})\n", fields.join(", ")),
-    }
-}
-
-/// Creates or replaces it.
-pub(super) async fn apply(global: &Global, job: &Definition, changing: Changing) -> Result<u8, Failure> {
     let cron = Service::find(global, Kind::Cron).await?;
-    let stored = stored(&cron, &job.id).await?;
-    let fields = stored
-        .as_ref()
-        .map(|s| each_field(s, &job.value))
-        .unwrap_or_default();
-    if !changing.dry_run && (stored.is_none() || !fields.is_empty()) {
-        let is_dependent = job
-            .value
-            .get("parents")
-            .and_then(Value::as_array)
-            .is_some_and(|p| !p.is_empty());
-        let path = if is_dependent { "dependency" } else { "iso8601" };
-        let method = if stored.is_some() {
-            Method::PUT
-        } else {
-            Method::POST
-        };
-        let answer = cron
-            .send(method, &format!("{PREFIX}/{path}"), Some(&job.value))
-            .await?;
-        if !answer.status.is_success() {
-            return Err(services::refusal(&answer));
+    let outcome = job::submit(&cron, definition).await?;
+    let text = match global.format() {
+        Format::Json | Format::Jsonl => {
+            let fields: &[String] = match &outcome {
+                Outcome::Changed(fields) => fields,
+                Outcome::Created | Outcome::Unchanged => &[],
+            };
+            let object = json!({
+                "kind": "applied", "schema": 1, "type": "job", "id": definition.id, "change": word(&outcome),
+                "fields": fields,
+            });
+            format!("{object}\n")
         }
+        Format::Name => format!("{}\n", definition.id),
+        _ => line(&definition.id, &outcome),
+    };
+    Ok(output::print(&text).err().unwrap_or(0))
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Created => "created",
+        Outcome::Changed(_) => "changed",
+        Outcome::Unchanged => "unchanged",
     }
-    Ok(output::print(&text(&job.id, stored.as_ref(), &fields))
-        .err()
-        .unwrap_or(0))
+}
+
+fn line(name: &str, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Changed(fields) => format!("changed job {name} ({})\n", fields.join(", ")),
+        _ => format!("{} job {name}\n", word(outcome)),
+    }
 }
 
 /// Prints what differs; whether something does.
-pub(super) async fn diff(global: &Global, job: &Definition) -> Result<bool, Failure> {
+pub(super) async fn diff(global: &Global, definition: &Definition) -> Result<bool, Failure> {
     let cron = Service::find(global, Kind::Cron).await?;
-    let stored = stored(&cron, &job.id).await?;
-    let fields = stored
-        .as_ref()
-        .map(|s| each_field(s, &job.value))
-        .unwrap_or_default();
-    let _ = output::print(&text(&job.id, stored.as_ref(), &fields));
-    Ok(stored.is_none() || !fields.is_empty())
+    let differences = job::differences(&cron, definition).await?;
+    let same = || format!("= job {}     unchanged\n", definition.id);
+    // Whoever does not read on does not change what differs.
+    let _ = output::print(&differences.clone().unwrap_or_else(same));
+    Ok(differences.is_some())
+}
+
+/// `why NAME`: of an app or a job, whichever has this name; `app/NAME` and `job/NAME` say which.
+pub(super) async fn why(global: &Global, name: &str) -> Result<u8, Failure> {
+    if let Some(name) = name.strip_prefix("job/") {
+        return job::why(global, name).await;
+    }
+    if name.starts_with("app/") || name.starts_with('/') {
+        return super::why::run(global, name).await;
+    }
+    // A name that is no app id can only be a job's.
+    let Ok(id) = id_of(name) else {
+        return job::why(global, name).await;
+    };
+    let is_app = async { Ok::<_, Failure>(Apps::find(global).await?.get(&id).await?.is_some()) };
+    let is_job = async {
+        let cron = Service::find(global, Kind::Cron).await?;
+        Ok::<_, Failure>(job::is_there(&cron, name).await?)
+    };
+    let (is_app, is_job) = futures_util::join!(is_app, is_job);
+    match (is_app, is_job) {
+        (Ok(true), Ok(true)) => {
+            let what = format!("'{name}' is an app and a job");
+            Err(Failure::new("ambiguous", exit::REFUSED, what).detail(format!("app/{name} job/{name}")))
+        }
+        (Ok(true), _) => super::why::run(global, name).await,
+        (_, Ok(true)) => job::why(global, name).await,
+        (Ok(false), Ok(false)) => {
+            let what = format!("there is no app and no job '{name}'");
+            Err(Failure::new("not-found", exit::NOT_FOUND, what).fix("meseta app list · meseta job list"))
+        }
+        // Neither is known, and one could not be asked.
+        (Err(failure), _) | (_, Err(failure)) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_lines() {
+        assert_eq!(line("clock", &Outcome::Created), "created job clock\n");
+        assert_eq!(line("clock", &Outcome::Unchanged), "unchanged job clock\n");
+        let changed = Outcome::Changed(vec!["command".to_owned(), "mem".to_owned()]);
+        assert_eq!(line("clock", &changed), "changed job clock (command, mem)\n");
+    }
 }

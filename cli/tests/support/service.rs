@@ -1,24 +1,11 @@
-//! A cluster with its service, and what the tests of apps ask of it.
+//! What the tests of apps ask of a cluster.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
-use crate::cluster::{Running, Up, meseta, until};
+use crate::cluster::{Running, Up, meseta};
 use serde_json::Value;
 use std::process::Output;
 
-/// A cluster and, beside it, its service.
-pub struct Cluster {
-    pub up: Up,
-    pub service: Running,
-}
-
-impl std::ops::Deref for Cluster {
-    type Target = Up;
-    fn deref(&self) -> &Up {
-        &self.up
-    }
-}
-
-/// The arguments of a service of this master, on the usual port with an offset.
+/// A service of this master, on the usual port with an offset.
 pub fn service(master: &str, offset: u16, folder: &std::path::Path) -> Running {
     let mut command = meseta();
     command.args(["service", "--http_address=127.0.0.1", "--hostname=127.0.0.1"]);
@@ -26,26 +13,6 @@ pub fn service(master: &str, offset: u16, folder: &std::path::Path) -> Running {
     command.arg(format!("--http_port={}", 8080 + offset));
     command.arg(format!("--work_dir={}", folder.display()));
     Running::start(&mut command)
-}
-
-#[track_caller]
-pub fn start() -> Cluster {
-    let up = Up::start(&[]);
-    let service = service(
-        &up.ports.master(),
-        up.ports.offset(),
-        &up.folder.path().join("service"),
-    );
-    let cluster = Cluster { up, service };
-    until("the service is known to the master", || {
-        let output = cluster.run(&["app", "list"]);
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(format!("{output:?} {}", cluster.service.said()))
-        }
-    });
-    cluster
 }
 
 /// A file with this definition in the cluster's folder.

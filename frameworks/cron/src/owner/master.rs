@@ -18,6 +18,10 @@ use tokio::time::Instant;
 /// alone.
 const ASK_AFTER_UNKNOWN: Duration = Duration::from_secs(80);
 
+/// A question about tasks that was not heard is asked again after so long, then twice as long, up to a minute.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(60);
+
 /// An offer whose pieces do not hold what their sum does is refused for this long.
 const IN_PIECES: Duration = Duration::from_secs(5);
 
@@ -76,6 +80,10 @@ impl Owner {
                 tracing::warn!(%why, runs = runs.len(), "nobody knows whether runs were launched");
                 let at = Instant::now() + ASK_AFTER_UNKNOWN;
                 self.reconcile_at = Some(self.reconcile_at.map_or(at, |before| before.min(at)));
+            }
+            // It may have gone out before the end: the next start asks about it.
+            Told::Launch(runs, Err(CallError::Stopped)) => {
+                tracing::info!(runs = runs.len(), "the end came before the answer to a launch");
             }
             Told::Launch(runs, Err(error)) => {
                 tracing::warn!(%error, runs = runs.len(), "not launched");
@@ -157,8 +165,18 @@ impl Owner {
                 .iter()
                 .map(|(run, agent)| (TaskId::as_written(run.as_str()), Some(AgentId::as_written(agent))));
             let tasks: Vec<_> = tasks.collect();
-            if let Err(error) = client.reconcile(tasks).await {
+            let mut delay = ASK_AGAIN;
+            // A lost subscription is followed by another one, and that by another question.
+            while let Err(error) = client.reconcile(tasks.clone()).await {
                 tracing::warn!(%error, "the master was not asked about tasks");
+                if !matches!(
+                    error,
+                    CallError::Busy | CallError::Refused { .. } | CallError::Unknown(_)
+                ) {
+                    break;
+                }
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(ASK_AGAIN_MAX);
             }
             Told::Said
         }));

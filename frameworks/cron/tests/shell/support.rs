@@ -111,7 +111,8 @@ impl Cron {
     }
 
     async fn start_on(disk: Arc<Disk>, folder: Arc<TempDir>, master: SocketAddr, flags: Vec<String>) -> Cron {
-        // Somebody else may have been first.
+        // Somebody else may have been first, with either.
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -122,6 +122,9 @@ pub(crate) struct Owner {
     wishes: Wishes,
     offers: BTreeMap<Arc<str>, meseta_sdk::Offer>,
     acks: BTreeMap<AckToken, meseta_sdk::Update>,
+    /// The newest of them by task. An older one of the same task was not settled, because the store refused it: the agent
+    /// has sent it again.
+    ack_of: BTreeMap<String, AckToken>,
     callers: BTreeMap<RequestId, oneshot::Sender<Result<Answer, Refusal>>>,
     next: u64,
     commit: Option<(CommitId, Vec<Change>, Pending)>,
@@ -135,7 +138,8 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn new(engine: Engine, model: Model, doors: Doors) -> Owner {
+    pub(crate) fn new(engine: Engine, model: Model, mut doors: Doors) -> Owner {
+        doors.probers.recover(&model);
         let wishes = Wishes::start(
             doors.client.clone(),
             doors.role.clone(),
@@ -148,6 +152,7 @@ impl Owner {
             wishes,
             offers: BTreeMap::new(),
             acks: BTreeMap::new(),
+            ack_of: BTreeMap::new(),
             callers: BTreeMap::new(),
             next: 0,
             commit: None,
@@ -317,6 +322,9 @@ impl Owner {
                 let master = subscribed.master.as_deref().map(address).unwrap_or_default();
                 tracing::info!(framework_id = %subscribed.framework_id, %master, "subscribed");
                 self.offers.clear();
+                // What was not acknowledged comes again.
+                self.acks.clear();
+                self.ack_of.clear();
                 self.model.set_master(Some(master.as_str().into()));
                 let again = std::mem::replace(&mut self.registered_before, true);
                 self.tell(match again {
@@ -366,6 +374,9 @@ impl Owner {
             self.model.see(&id, incarnation, see);
         }
         if wants_ack {
+            if let Some(older) = self.ack_of.insert(update.status.task_id.value.clone(), ack) {
+                self.acks.remove(&older);
+            }
             self.acks.insert(ack, update);
         }
         self.step(Input::Task(event));

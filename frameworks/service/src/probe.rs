@@ -73,6 +73,12 @@ impl Probers {
         }
     }
 
+    /// After a start: looks at every instance that was recovered.
+    pub(crate) fn recover(&mut self, model: &Model) {
+        self.changed.extend(model.instance_ids().cloned());
+        self.settle(model);
+    }
+
     /// Starts and ends probes as the instances that changed ask for.
     pub(crate) fn settle(&mut self, model: &Model) {
         for id in std::mem::take(&mut self.changed) {
@@ -219,3 +225,7 @@ impl Probe {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -24,7 +24,7 @@ mod tasks;
 mod txn;
 
 use crate::app::{AppId, AppSpec, Version};
-use crate::backoff::Delays;
+use crate::backoff::{Delays, after};
 use crate::instance::{Instance, InstanceId};
 use crate::io::{Answer, CommitId, Deployment, Effect, Failure, Input, Outcome, Refusal, RequestId};
 use crate::matcher::{Offer, Tried};
@@ -73,6 +73,9 @@ impl Default for Config {
 /// for the first of many launches shall not wait for the record of the last.
 const INSTANCES_PER_COMMIT: usize = 2_000;
 
+/// How long apps rest after the store refused a change of them.
+const REST: Duration = Duration::from_secs(1);
+
 /// What is known of one app.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -110,6 +113,10 @@ pub struct Engine {
     to_kill: BTreeSet<InstanceId>,
     /// Apps to be looked at.
     marked: BTreeSet<AppId>,
+    /// Apps whose changes the store refused: looked at again when they have rested, so that a full disk is not asked in a
+    /// loop.
+    resting: BTreeSet<AppId>,
+    rest_until: Wall,
     offers: BTreeMap<Arc<str>, Offer>,
     connected: bool,
     wanted: Option<bool>,
@@ -160,6 +167,8 @@ impl Engine {
             killing: BTreeSet::new(),
             to_kill: BTreeSet::new(),
             marked: BTreeSet::new(),
+            resting: BTreeSet::new(),
+            rest_until: Wall(0),
             offers: BTreeMap::new(),
             connected: false,
             wanted: None,
@@ -243,7 +252,8 @@ impl Engine {
         }
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let delay = self.delays.next_end();
-        [alarm, delay].into_iter().flatten().min()
+        let rest = (!self.resting.is_empty()).then_some(self.rest_until);
+        [alarm, delay, rest].into_iter().flatten().min()
     }
 
     /// The apps that are not leaving, by id.
@@ -350,7 +360,11 @@ impl Engine {
         let txn = std::mem::take(&mut self.txn);
         match outcome {
             Outcome::Done => out.extend(txn.released),
-            Outcome::Refused(why) => self.take_back(txn, &why, out),
+            Outcome::Refused(why) => {
+                self.take_back(txn, &why, out);
+                self.resting.append(&mut self.marked);
+                self.rest_until = after(now, REST);
+            }
         }
         while !self.is_full()
             && let Some(input) = self.arrived.pop_front()
@@ -412,7 +426,7 @@ impl Engine {
             ));
         }
         if let Some(id) = self.launchable.keys().find(|id| !self.waiting.contains_key(id)) {
-            let is_known = self.touched.contains(id) || self.marked.contains(id);
+            let is_known = self.touched.contains(id) || self.marked.contains(id) || self.resting.contains(id);
             if !is_known {
                 return Err(format!("{id} is launchable and has no instance that waits"));
             }

@@ -36,6 +36,7 @@ impl Owner {
             Effect::Reconcile(tasks) => self.ask_about(tasks),
             Effect::Acknowledge(token) => {
                 if let Some(update) = self.acks.remove(&token) {
+                    self.ack_of.remove(&update.status.task_id.value);
                     update.ack();
                 }
             }

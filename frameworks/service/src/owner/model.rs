@@ -165,6 +165,11 @@ impl Model {
             .map(|held| &held.view)
     }
 
+    /// All instances.
+    pub(crate) fn instance_ids(&self) -> impl Iterator<Item = &InstanceId> {
+        self.instances.keys()
+    }
+
     /// One instance, with its app.
     pub(crate) fn instance(&self, id: &InstanceId) -> Option<(&AppView, &InstanceView)> {
         let held = self.apps.get(&self.instances.get(id)?.app)?;

@@ -46,6 +46,9 @@ impl Engine {
     /// Whatever alarms have gone off, and delays that are over.
     pub(super) fn ring(&mut self, now: Wall) {
         self.touched.extend(self.delays.ended(now));
+        if self.rest_until <= now {
+            self.marked.append(&mut self.resting);
+        }
         while let Some((at, id)) = self.alarms.first().cloned() {
             if at > now {
                 break;

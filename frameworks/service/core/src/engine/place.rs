@@ -47,6 +47,7 @@ impl Engine {
         let mut touched = std::mem::take(&mut self.touched);
         // Those still to be led may have been placed just now.
         touched.extend(self.marked.iter().cloned());
+        touched.retain(|id| !self.resting.contains(id));
         for id in touched {
             let spec = self.waiting.get(&id).and_then(|_| self.target(&id));
             let ready = spec.filter(|(spec, _)| self.delays.until(&id, spec.config_version, now).is_none());

@@ -36,7 +36,7 @@ fn a_large_app_is_recorded_in_parts_and_every_offer_is_used() {
     let offers = (0..5).map(|n| env.an_offer(&format!("o{n}"), 300.0)).collect();
     env.step(Input::Offers(offers));
     assert_eq!((env.launched.len(), env.declined), (2_200, 0));
-    env.delete("/web", false).unwrap();
+    env.delete("/web", true).unwrap();
     let ending = env
         .stored
         .instances
@@ -48,4 +48,24 @@ fn a_large_app_is_recorded_in_parts_and_every_offer_is_used() {
         "{}",
         env.largest_commit
     );
+}
+
+#[test]
+fn a_full_disk_is_not_asked_in_a_loop_and_is_asked_again_after_a_rest() {
+    let mut env = Env::new();
+    env.put(app("/web", 2)).unwrap();
+    env.stored.instances.clear();
+    env.store_refuses = true;
+    env.restart();
+    env.offer();
+    assert_eq!(
+        (env.engine.instances_of(&id("/web")).count(), env.launched.len()),
+        (0, 0)
+    );
+    let again = env.engine.deadline().unwrap();
+    assert!(again > env.now, "it rests");
+    env.store_refuses = false;
+    env.advance(1);
+    env.play();
+    assert_eq!((env.running("/web").len(), env.deploying()), (2, 0));
 }

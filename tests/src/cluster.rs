@@ -1,7 +1,11 @@
 //! A whole cluster as a user starts it: `meseta up` on ports of its own, in a folder of its own.
 
 use crate::binary::meseta;
+use crate::cron::Cron;
+use crate::daemon::Daemon;
 use crate::ports::Offset;
+use crate::rest::Server;
+use crate::service::Service;
 use crate::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -11,6 +15,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
+
+/// The number of an agent that a test adds, beyond those that `up` starts.
+pub(crate) const ADDED: u16 = 12;
 
 /// A running `meseta up`. Dropping it ends it, gently first.
 #[derive(Debug)]
@@ -72,6 +79,12 @@ impl Up {
             }
             Err(error) => Err(format!("{error}; {}", self.said())),
         });
+        for (what, rest) in [("service", self.service().rest), ("cron", self.cron().rest)] {
+            wait::until(&format!("the {what} framework answers"), || {
+                let ping = rest.try_call("GET", "/ping", &[], None);
+                ping.map_err(|error| format!("{error}; {}", self.said()))
+            });
+        }
     }
 
     /// `http://127.0.0.1:PORT` of the master.
@@ -87,6 +100,38 @@ impl Up {
     /// `http://127.0.0.1:PORT` of the n-th agent.
     pub fn agent(&self, n: u16) -> String {
         format!("http://127.0.0.1:{}", self.ports.agent(n))
+    }
+
+    /// Its service framework.
+    pub fn service(&self) -> Service {
+        Service {
+            rest: Server {
+                port: self.ports.service(),
+            },
+        }
+    }
+
+    /// Its cron framework.
+    pub fn cron(&self) -> Cron {
+        Cron {
+            rest: Server {
+                port: self.ports.cron(),
+            },
+        }
+    }
+
+    /// Starts one more agent, with a host name of its own, and waits until it is registered.
+    ///
+    /// # Panics
+    /// When it does not register.
+    pub fn add_agent(&self, hostname: &str, flags: &[&str]) -> Daemon {
+        Daemon::agent(
+            self.folder.path(),
+            hostname,
+            self.ports.master(),
+            self.ports.agent(ADDED),
+            flags,
+        )
     }
 
     /// The folder it keeps its state in.
@@ -148,6 +193,18 @@ impl Up {
         })
     }
 
+    /// Prints what `up` said and the ends of its processes' logs.
+    pub fn print_logs(&self) {
+        println!("--- `meseta up` said:\n{}", self.said());
+        let logs = fs::read_dir(self.folder.path().join("log"));
+        for log in logs.into_iter().flatten().flatten() {
+            let text = fs::read_to_string(log.path()).unwrap_or_default();
+            let tail: Vec<&str> = text.lines().rev().take(30).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            println!("--- {}:\n{}", log.path().display(), tail.join("\n"));
+        }
+    }
+
     /// Processes that mention the cluster's folder in their arguments, environment or working directory.
     pub fn left_over(&self) -> Vec<i32> {
         mentioning(self.folder.path())
@@ -169,17 +226,7 @@ impl Drop for Up {
             signal(pid, Signal::SIGKILL);
         }
         if std::thread::panicking() {
-            println!("--- `meseta up` said:\n{}", self.said());
-            for log in fs::read_dir(self.folder.path().join("log"))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let text = fs::read_to_string(log.path()).unwrap_or_default();
-                let tail: Vec<&str> = text.lines().rev().take(30).collect();
-                let tail: Vec<&str> = tail.into_iter().rev().collect();
-                println!("--- {}:\n{}", log.path().display(), tail.join("\n"));
-            }
+            self.print_logs();
         }
     }
 }

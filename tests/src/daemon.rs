@@ -1,8 +1,11 @@
-//! A master or an agent alone, with flags of the test's choice: for what `meseta up` does not let one set.
+//! Roles alone, with flags of the test's choice: for what `meseta up` does not let one set.
 
 use crate::binary::meseta;
-use crate::cluster::{get_json, signal};
+use crate::cluster::{ADDED, get_json, signal};
+use crate::cron::Cron;
 use crate::ports::Offset;
+use crate::rest::Server;
+use crate::service::Service;
 use crate::wait;
 use nix::sys::signal::Signal;
 use std::fs::File;
@@ -10,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A running master or agent. Dropping it ends it, gently first.
+/// A running role. Dropping it ends it, gently first.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -43,6 +46,45 @@ impl Daemon {
             .spawn()
             .unwrap_or_else(|error| panic!("`meseta {role}` does not start: {error}"));
         Daemon { child, log }
+    }
+
+    /// An agent with a host name of its own, below `folder`; waits until its master lists it.
+    pub(crate) fn agent(folder: &Path, hostname: &str, master: u16, port: u16, flags: &[&str]) -> Daemon {
+        let at = |name: &str| folder.join(format!("{hostname}-{name}")).display().to_string();
+        let mut args = vec![
+            "--ip=127.0.0.1".to_owned(),
+            format!("--hostname={hostname}"),
+            format!("--port={port}"),
+            format!("--master=127.0.0.1:{master}"),
+            format!("--work_dir={}", at("work")),
+            format!("--runtime_dir={}", at("run")),
+            // What the others may have too: these tests are about placement, not about amounts.
+            format!("--resources={SMALL}"),
+        ];
+        args.extend(flags.iter().map(|f| (*f).to_owned()));
+        let daemon = Daemon::spawn("agent", &args, folder.join(format!("{hostname}.log")));
+        wait::until(&format!("{hostname} is registered"), || {
+            let slaves = get_json(&format!("http://127.0.0.1:{master}/slaves"))?;
+            let there = |s: &serde_json::Value| s["hostname"] == hostname && s["active"] == true;
+            let all = slaves["slaves"].as_array();
+            if all.is_some_and(|all| all.iter().any(there)) {
+                Ok(())
+            } else {
+                Err(format!("{slaves}; {}", daemon.said()))
+            }
+        });
+        daemon
+    }
+
+    /// Waits until it has ended by itself and returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> Option<i32> {
+        wait::until("the process ends by itself", || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status.code()),
+            other => Err(format!("{other:?}; {}", self.said())),
+        })
     }
 
     /// Its process id.
@@ -142,6 +184,75 @@ impl Pair {
         });
     }
 
+    /// Starts one more agent, with a host name of its own, and waits until it is registered.
+    ///
+    /// # Panics
+    /// When it does not register.
+    pub fn add_agent(&self, hostname: &str, flags: &[&str]) -> Daemon {
+        let ports = (self.ports.master(), self.ports.agent(ADDED));
+        Daemon::agent(self.folder.path(), hostname, ports.0, ports.1, flags)
+    }
+
+    /// Starts a service framework with further flags, or starts it again in the same folder, without a wait.
+    pub fn spawn_service(&self, flags: &[&str]) -> Daemon {
+        self.framework("service", self.ports.service(), flags)
+    }
+
+    /// Starts a service framework with further flags, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start_service(&self, flags: &[&str]) -> (Daemon, Service) {
+        let daemon = self.spawn_service(flags);
+        answers("service", self.service().rest, &daemon);
+        (daemon, self.service())
+    }
+
+    /// Starts a cron framework with further flags, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn start_cron(&self, flags: &[&str]) -> (Daemon, Cron) {
+        let daemon = self.framework("cron", self.ports.cron(), flags);
+        answers("cron", self.cron().rest, &daemon);
+        (daemon, self.cron())
+    }
+
+    fn framework(&self, role: &str, port: u16, flags: &[&str]) -> Daemon {
+        let mut args = vec![
+            format!("--master=127.0.0.1:{}", self.ports.master()),
+            "--http_address=127.0.0.1".to_owned(),
+            "--hostname=127.0.0.1".to_owned(),
+            format!("--http_port={port}"),
+            format!("--work_dir={}", self.folder.path().join(role).display()),
+        ];
+        args.extend(flags.iter().map(|f| (*f).to_owned()));
+        Daemon::spawn(role, &args, self.folder.path().join(format!("{role}.log")))
+    }
+
+    /// The service framework, if it was started.
+    pub fn service(&self) -> Service {
+        Service {
+            rest: Server {
+                port: self.service_port(),
+            },
+        }
+    }
+
+    /// The cron framework, if it was started.
+    pub fn cron(&self) -> Cron {
+        Cron {
+            rest: Server {
+                port: self.ports.cron(),
+            },
+        }
+    }
+
+    /// Where the service framework listens.
+    pub fn service_port(&self) -> u16 {
+        self.ports.service()
+    }
+
     /// `127.0.0.1:PORT` of the master.
     pub fn master_address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.master())
@@ -164,6 +275,19 @@ impl Pair {
         }
         self.master.end(Signal::SIGTERM);
     }
+}
+
+/// Resources of an agent that a test adds.
+const SMALL: &str = "cpus:4;mem:2048;disk:2048;ports:[20000-20999]";
+
+fn answers(what: &str, rest: Server, daemon: &Daemon) {
+    wait::until(&format!("the {what} framework answers"), || {
+        let ping = rest.try_call("GET", "/ping", &[], None);
+        match ping {
+            Ok(reply) if reply.status() == 200 => Ok(()),
+            other => Err(format!("{other:?}; {}", daemon.said())),
+        }
+    });
 }
 
 impl Drop for Pair {

@@ -4,8 +4,10 @@
 //! quick suite and in full when `tests/run --bar ROW` asks for it ([`bar`]).
 
 pub mod bar;
+pub mod behaviours;
 pub mod binary;
 pub mod cluster;
+pub mod cron;
 pub mod daemon;
 pub mod floor;
 pub mod fuzz;
@@ -13,6 +15,8 @@ pub mod golden;
 pub mod grpc;
 pub mod journal;
 pub mod ports;
+pub mod rest;
 pub mod scheduler;
+pub mod service;
 pub mod skip;
 pub mod wait;

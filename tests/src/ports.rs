@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 #[derive(Debug)]
 pub struct Offset {
     offset: u16,
-    _lock: File,
+    _locks: Vec<File>,
 }
 
 /// Distance between two offsets: room for a master and some agents.
@@ -16,8 +16,14 @@ const STEP: u16 = 20;
 /// Offsets tried. The ports lie below the ephemeral range of Linux (32768), so that no client socket sits on them.
 const TRIES: u16 = 1_000;
 
-/// Where the default ports begin.
+/// Where the default ports of master and agents begin.
 const BASE: u16 = 5050;
+
+/// The default port of the service framework.
+const SERVICE: u16 = 8080;
+
+/// The default port of the cron framework.
+const CRON: u16 = 4400;
 
 impl Offset {
     /// Finds one.
@@ -32,9 +38,19 @@ impl Offset {
         (0..TRIES)
             .map(|n| 1_000 + ((start + n) % TRIES) * STEP)
             .find_map(|offset| {
-                let lock = File::create(folder.join(offset.to_string())).ok()?;
-                lock.try_lock().ok()?;
-                free(offset).then_some(Offset { offset, _lock: lock })
+                // One lock a port: the ports of one offset may be those of another role at another offset.
+                let locks: Option<Vec<File>> = ports(offset)
+                    .map(|port| {
+                        let lock = File::create(folder.join(format!("port-{port}"))).ok()?;
+                        lock.try_lock().ok()?;
+                        Some(lock)
+                    })
+                    .collect();
+                let free = ports(offset).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+                locks.filter(|_| free).map(|locks| Offset {
+                    offset,
+                    _locks: locks,
+                })
             })
             .unwrap_or_else(|| panic!("no free ports among {TRIES} offsets"))
     }
@@ -49,12 +65,23 @@ impl Offset {
         BASE + self.offset
     }
 
+    /// The service framework's port.
+    pub fn service(&self) -> u16 {
+        SERVICE + self.offset
+    }
+
+    /// The cron framework's port.
+    pub fn cron(&self) -> u16 {
+        CRON + self.offset
+    }
+
     /// The port of the n-th agent, from 0.
     pub fn agent(&self, n: u16) -> u16 {
         BASE + 1 + n + self.offset
     }
 }
 
-fn free(offset: u16) -> bool {
-    (0..STEP).all(|n| TcpListener::bind((Ipv4Addr::LOCALHOST, BASE + offset + n)).is_ok())
+fn ports(offset: u16) -> impl Iterator<Item = u16> {
+    let all = (0..STEP).map(|n| BASE + n).chain([SERVICE, CRON]);
+    all.map(move |port| port + offset)
 }

@@ -4,6 +4,7 @@ use crate::rest::{Reply, Server};
 use crate::service::merge;
 use crate::wait;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -21,6 +22,21 @@ pub struct Job {
     pub cron: Cron,
     /// Its name.
     pub name: String,
+}
+
+/// What became of the slots of a job that had one every period, by its records and by what really ran.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Slots from the first to the last one that is settled.
+    pub slots: usize,
+    /// Slots whose run started, by what the runs themselves wrote.
+    pub ran: usize,
+    /// Slots whose run started more than once as the same attempt.
+    pub doubled: Vec<i64>,
+    /// Slots without a run that have a record with a reason.
+    pub recorded: usize,
+    /// Slots without a run and without a record.
+    pub lost: Vec<i64>,
 }
 
 /// Where a job writes a line per start, so that a test counts what really ran.
@@ -190,6 +206,70 @@ impl Job {
             }
         })
     }
+}
+
+impl Job {
+    /// Its runs with all there is to know of them, the last one first.
+    ///
+    /// # Errors
+    /// When there is no such job, for a wait's message.
+    pub fn runs(&self) -> Result<Vec<Value>, String> {
+        let history = self.cron.rest.json(&format!("/v1/scheduler/history/{}?limit=10000", self.name))?;
+        history["runs"].as_array().cloned().ok_or_else(|| history.to_string())
+    }
+
+    /// Accounts for each slot, of which there was one every `period` milliseconds. The job's runs have written
+    /// [`DUE_AND_ATTEMPT`] into the diary; nothing waits or runs any more.
+    ///
+    /// # Panics
+    /// When there is no such job.
+    pub fn ledger(&self, diary: &Diary, period: i64) -> Ledger {
+        let runs = self.runs().unwrap_or_else(|error| panic!("{error}"));
+        let mut started: BTreeMap<(i64, String), usize> = BTreeMap::new();
+        for line in diary.lines() {
+            let (due, attempt) = line.split_once('/').unwrap_or((&line, ""));
+            let due = due.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+            *started.entry((due, attempt.to_owned())).or_default() += 1;
+        }
+        // An entry may stand for several slots: the one it names and those before it.
+        let mut recorded: BTreeMap<i64, String> = BTreeMap::new();
+        for run in &runs {
+            let due = due(run);
+            for n in 0..run["slots"].as_i64().unwrap_or(1) {
+                recorded.insert(due - n * period, crate::service::text(&run["result"]));
+            }
+        }
+        let dues: BTreeSet<i64> = started.keys().map(|(due, _)| *due).chain(recorded.keys().copied()).collect();
+        let mut ledger = Ledger::default();
+        let (Some(first), Some(last)) = (dues.first(), dues.last()) else { return ledger };
+        let mut slot = *first;
+        while slot <= *last {
+            ledger.slots += 1;
+            if started.range((slot, String::new())..(slot + 1, String::new())).next().is_some() {
+                ledger.ran += 1;
+            } else if recorded.contains_key(&slot) {
+                ledger.recorded += 1;
+            } else {
+                ledger.lost.push(slot);
+            }
+            slot += period;
+        }
+        ledger.doubled = started.iter().filter(|(_, n)| **n > 1).map(|((due, _), _)| *due).collect();
+        ledger
+    }
+}
+
+/// The words of a shell that [`Job::ledger`] wants in the diary.
+pub const DUE_AND_ATTEMPT: &str = "$CHRONOS_JOB_RUN_TIME/$CHRONOS_JOB_RUN_ATTEMPT";
+
+/// When a run was due, in milliseconds since 1970.
+///
+/// # Panics
+/// When it does not say so.
+pub fn due(run: &Value) -> i64 {
+    let text = crate::service::text(&run["due"]);
+    let at: Result<jiff::Timestamp, _> = text.parse();
+    at.unwrap_or_else(|error| panic!("{run}: {error}")).as_millisecond()
 }
 
 impl Drop for Job {

@@ -1,9 +1,9 @@
-//! The Rust examples against a real cluster, as their authors' readers would run them.
+//! The Rust and JavaScript examples against a real cluster, as their authors' readers would run them.
 #![allow(clippy::unwrap_used)]
 
 use meseta_tests::binary::root;
 use meseta_tests::cluster::{Up, signal};
-use meseta_tests::wait;
+use meseta_tests::{skip, wait};
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -80,4 +80,27 @@ fn batch_survives_being_killed_and_runs_every_command_once() {
     seen.sort();
     let want: Vec<String> = (0..8).map(|n: u32| n.to_string()).collect();
     assert_eq!(seen, want, "each command ran exactly once");
+}
+
+#[test]
+fn a_framework_in_javascript_needs_no_library() {
+    if !skip::unless(Command::new("node").arg("--version").output().is_ok(), "no node") {
+        return;
+    }
+    let up = Up::start(&[]);
+    let output = Command::new("node")
+        .arg(root().join("frameworks/examples/node/batch.js"))
+        .args([&up.master_address(), "5"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let finished: Vec<&str> = said.lines().filter(|line| line.ends_with("is TASK_FINISHED")).collect();
+    assert_eq!(finished.len(), 5, "{said}");
+    wait::until("it has removed itself", || {
+        let all = up.json("/frameworks")?;
+        let left = all["frameworks"].as_array().into_iter().flatten();
+        let left = left.filter(|f| f["name"] == "node batch").count();
+        if left == 0 { Ok(()) } else { Err(all.to_string()) }
+    });
 }

@@ -76,23 +76,11 @@ fn starts(diary: &Diary) -> Vec<i64> {
 /// The shell's word for now in milliseconds.
 const NOW: &str = "$(date +%s%3N)";
 
-/// Runs of a job with everything there is to know of them, the last one first.
-fn runs(job: &Job) -> Result<Vec<Value>, String> {
-    let history = job
-        .cron
-        .rest
-        .json(&format!("/v1/scheduler/history/{}?limit=100", job.name))?;
-    history["runs"]
-        .as_array()
-        .cloned()
-        .ok_or_else(|| history.to_string())
-}
-
 /// Waits until the runs are as wanted, and returns them.
 #[track_caller]
 fn until_runs(job: &Job, what: &str, fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     meseta_tests::wait::until(&format!("runs of {}: {what}", job.name), || {
-        let runs = runs(job)?;
+        let runs = job.runs()?;
         if fits(&runs) {
             Ok(runs)
         } else {

@@ -1,6 +1,6 @@
 //! F: changing, disabling, deleting, triggering, killing.
 
-use super::{runs, until_runs, with_result, witness};
+use super::{until_runs, with_result, witness};
 use meseta_tests::behaviours;
 use meseta_tests::behaviours::Ground;
 use meseta_tests::cron::{Cron, Diary, Job, from_now, job};
@@ -304,5 +304,5 @@ fn cancelled(job: &Job) {
     let ended =
         |runs: &[Value]| with_result(runs, "cancelled").len() + with_result(runs, "killed").len() == 1;
     until_runs(job, "is told as ended by somebody", ended);
-    assert_eq!(runs(job).unwrap().len(), 1);
+    assert_eq!(job.runs().unwrap().len(), 1);
 }

@@ -1,6 +1,6 @@
 //! D: retries, failures, counters.
 
-use super::{runs, until_runs, with_result, witness};
+use super::{until_runs, with_result, witness};
 use meseta_tests::behaviours;
 use meseta_tests::behaviours::Ground;
 use meseta_tests::cluster::signal;
@@ -57,7 +57,7 @@ fn retries_exhausted_are_one_error(ground: &Ground) {
         "{shown}"
     );
     assert_eq!(diary.lines(), ["0", "1", "2"]);
-    let runs = runs(&d1).unwrap();
+    let runs = d1.runs().unwrap();
     assert_eq!(
         (runs.len(), &runs[0]["attempts"], &runs[0]["result"]),
         (1, &json!(3), &json!("failed")),
@@ -208,7 +208,7 @@ fn a_lost_agent_is_followed_by_the_next_attempt(_: &Ground) {
     }
     d8.until("has succeeded", |job| job["successCount"] == 1);
     assert_eq!(diary.lines(), ["0", "1"]);
-    let run = runs(&d8).unwrap().remove(0);
+    let run = d8.runs().unwrap().remove(0);
     assert_eq!(text(&run["run"]).split(':').nth(2), Some("1"), "{run}");
 }
 
@@ -302,7 +302,7 @@ fn a_run_that_takes_too_long_is_killed_and_failed(ground: &Ground) {
         .store(&job("d14", &diary.note(ATTEMPT, "sleep 1000"), &more));
     d14.until("has failed for good", |job| job["errorCount"] == 1);
     assert_eq!(diary.lines(), ["0", "1"]);
-    let run = runs(&d14).unwrap().remove(0);
+    let run = d14.runs().unwrap().remove(0);
     assert!(
         text(&run["reason"]).to_lowercase().contains("completion time"),
         "{run}"

@@ -1,10 +1,10 @@
 //! B: schedules, and what happens to missed slots.
 
-use super::{NOW, runs, starts, until_runs, with_result, witness};
+use super::{NOW, starts, until_runs, with_result, witness};
 use meseta_tests::behaviours;
 use meseta_tests::behaviours::Ground;
 use meseta_tests::cluster::{Up, signal};
-use meseta_tests::cron::{Diary, Job, from_now, job};
+use meseta_tests::cron::{Diary, Job, due, from_now, job};
 use meseta_tests::daemon::Pair;
 use meseta_tests::service::text;
 use meseta_tests::wait;
@@ -73,14 +73,6 @@ fn three_times_are_three_starts_on_the_grid(ground: &Ground) {
         began.iter().zip(&dues).all(|(at, due)| at >= due),
         "{began:?} {dues:?}"
     );
-}
-
-/// When a run was due, in milliseconds since 1970.
-fn due(run: &Value) -> i64 {
-    text(&run["due"])
-        .parse::<jiff::Timestamp>()
-        .unwrap_or_else(|e| panic!("{run}: {e}"))
-        .as_millisecond()
 }
 
 fn no_times_at_all_is_never(ground: &Ground) {
@@ -226,11 +218,11 @@ fn an_outage_is_settled_by_the_records(_: &Ground) {
 
     let check = |job: &Job, what: &str, fits: &dyn Fn(&Settled) -> bool| {
         wait::until(&format!("{} after the outage: {what}", job.name), || {
-            let settled = settled(&runs(job)?, from, to);
+            let settled = settled(&job.runs()?, from, to);
             if fits(&settled) {
                 Ok(())
             } else {
-                Err(format!("{settled:?}; {:#?}", runs(job)))
+                Err(format!("{settled:?}; {:#?}", job.runs()))
             }
         });
     };
@@ -248,7 +240,7 @@ fn an_outage_is_settled_by_the_records(_: &Ground) {
     let shown = five.until("used up", |job| job["disabled"] == true);
     assert_eq!(shown["successCount"], 4, "{shown}");
     assert_eq!(starts(&diaries[3]).len(), 4);
-    let last = runs(&five).unwrap().iter().map(due).max();
+    let last = five.runs().unwrap().iter().map(due).max();
     assert_eq!(last, Some((first + 16) * 1000));
     // Both of two slots were passed: one late run, and that was all.
     let shown = two.until("used up", |job| job["disabled"] == true);
@@ -355,7 +347,7 @@ fn a_second_is_a_period(ground: &Ground) {
     let shown = b18.until("used up", |job| job["disabled"] == true);
     assert_eq!(shown["successCount"], 10, "{shown}");
     assert_eq!(diary.lines().len(), 10);
-    let dues: BTreeSet<i64> = runs(&b18).unwrap().iter().map(due).collect();
+    let dues: BTreeSet<i64> = b18.runs().unwrap().iter().map(due).collect();
     assert_eq!(dues.len(), 10);
 }
 
@@ -473,11 +465,11 @@ fn a_stopped_scheduler_settles_what_it_slept_through(_: &Ground) {
     std::thread::sleep(Duration::from_millis(left)); // the time that is slept through
     signal(daemon.pid(), Signal::SIGCONT);
     wait::until("three slots are settled by one run", || {
-        let settled = settled(&runs(&b27)?, first * 1000 + 1_000, to);
+        let settled = settled(&b27.runs()?, first * 1000 + 1_000, to);
         if (settled.ran, settled.superseded) == (1, 2) {
             Ok(())
         } else {
-            Err(format!("{settled:?} {:?}", runs(&b27)))
+            Err(format!("{settled:?} {:?}", b27.runs()))
         }
     });
 }

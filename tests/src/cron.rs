@@ -214,8 +214,14 @@ impl Job {
     /// # Errors
     /// When there is no such job, for a wait's message.
     pub fn runs(&self) -> Result<Vec<Value>, String> {
-        let history = self.cron.rest.json(&format!("/v1/scheduler/history/{}?limit=10000", self.name))?;
-        history["runs"].as_array().cloned().ok_or_else(|| history.to_string())
+        let history = self
+            .cron
+            .rest
+            .json(&format!("/v1/scheduler/history/{}?limit=10000", self.name))?;
+        history["runs"]
+            .as_array()
+            .cloned()
+            .ok_or_else(|| history.to_string())
     }
 
     /// Accounts for each slot, of which there was one every `period` milliseconds. The job's runs have written
@@ -239,13 +245,23 @@ impl Job {
                 recorded.insert(due - n * period, crate::service::text(&run["result"]));
             }
         }
-        let dues: BTreeSet<i64> = started.keys().map(|(due, _)| *due).chain(recorded.keys().copied()).collect();
+        let dues: BTreeSet<i64> = started
+            .keys()
+            .map(|(due, _)| *due)
+            .chain(recorded.keys().copied())
+            .collect();
         let mut ledger = Ledger::default();
-        let (Some(first), Some(last)) = (dues.first(), dues.last()) else { return ledger };
+        let (Some(first), Some(last)) = (dues.first(), dues.last()) else {
+            return ledger;
+        };
         let mut slot = *first;
         while slot <= *last {
             ledger.slots += 1;
-            if started.range((slot, String::new())..(slot + 1, String::new())).next().is_some() {
+            if started
+                .range((slot, String::new())..(slot + 1, String::new()))
+                .next()
+                .is_some()
+            {
                 ledger.ran += 1;
             } else if recorded.contains_key(&slot) {
                 ledger.recorded += 1;
@@ -254,7 +270,11 @@ impl Job {
             }
             slot += period;
         }
-        ledger.doubled = started.iter().filter(|(_, n)| **n > 1).map(|((due, _), _)| *due).collect();
+        ledger.doubled = started
+            .iter()
+            .filter(|(_, n)| **n > 1)
+            .map(|((due, _), _)| *due)
+            .collect();
         ledger
     }
 }
@@ -269,7 +289,8 @@ pub const DUE_AND_ATTEMPT: &str = "$CHRONOS_JOB_RUN_TIME/$CHRONOS_JOB_RUN_ATTEMP
 pub fn due(run: &Value) -> i64 {
     let text = crate::service::text(&run["due"]);
     let at: Result<jiff::Timestamp, _> = text.parse();
-    at.unwrap_or_else(|error| panic!("{run}: {error}")).as_millisecond()
+    at.unwrap_or_else(|error| panic!("{run}: {error}"))
+        .as_millisecond()
 }
 
 impl Drop for Job {

@@ -95,7 +95,10 @@ fn a_framework_in_javascript_needs_no_library() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
-    let finished: Vec<&str> = said.lines().filter(|line| line.ends_with("is TASK_FINISHED")).collect();
+    let finished: Vec<&str> = said
+        .lines()
+        .filter(|line| line.ends_with("is TASK_FINISHED"))
+        .collect();
     assert_eq!(finished.len(), 5, "{said}");
     wait::until("it has removed itself", || {
         let all = up.json("/frameworks")?;

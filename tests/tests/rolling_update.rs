@@ -41,9 +41,16 @@ fn an_update_under_load_keeps_its_promises() {
             load.spread(&app);
             watch.look();
             let under_way = app.service.deployments_of(&app.id)?;
-            if under_way.is_empty() { Ok(()) } else { Err(format!("{under_way:?}")) }
+            if under_way.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{under_way:?}"))
+            }
         });
-        bar.note(format!("{instances} instances replaced in {:.1} s", start.elapsed().as_secs_f64()));
+        bar.note(format!(
+            "{instances} instances replaced in {:.1} s",
+            start.elapsed().as_secs_f64()
+        ));
         watch.look();
         load.stop.store(true, Ordering::Relaxed);
     });
@@ -55,13 +62,16 @@ fn an_update_under_load_keeps_its_promises() {
 fn web(instances: usize) -> Value {
     let check = json!({"protocol": "MESOS_HTTP", "path": "/health", "delaySeconds": 0, "intervalSeconds": 2,
         "timeoutSeconds": 1, "gracePeriodSeconds": 60});
-    sleeper("/rolling", &json!({
-        "cmd": format!("exec {} demo-web", meseta().display()),
-        "instances": instances,
-        "mem": 32,
-        "healthChecks": [check],
-        "upgradeStrategy": {"minimumHealthCapacity": MINIMUM, "maximumOverCapacity": OVER},
-    }))
+    sleeper(
+        "/rolling",
+        &json!({
+            "cmd": format!("exec {} demo-web", meseta().display()),
+            "instances": instances,
+            "mem": 32,
+            "healthChecks": [check],
+            "upgradeStrategy": {"minimumHealthCapacity": MINIMUM, "maximumOverCapacity": OVER},
+        }),
+    )
 }
 
 fn healthy(task: &Value) -> bool {
@@ -85,7 +95,11 @@ impl Load {
         let body = app.service.rest.get("/v2/tasks").expect(200).json();
         let tasks = body["tasks"].as_array().into_iter().flatten();
         let mine = tasks.filter(|task| task["appId"] == app.id && healthy(task));
-        let ports = mine.filter_map(|task| task["ports"][0].as_u64().and_then(|port| u16::try_from(port).ok()));
+        let ports = mine.filter_map(|task| {
+            task["ports"][0]
+                .as_u64()
+                .and_then(|port| u16::try_from(port).ok())
+        });
         let targets: Vec<Server> = ports.map(|port| Server { port }).collect();
         *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
     }
@@ -117,7 +131,8 @@ impl Load {
     }
 
     fn report(&self, bar: &mut Bar) {
-        let [answered, failed, new] = [&self.answered, &self.failed, &self.new].map(|n| n.load(Ordering::Relaxed));
+        let [answered, failed, new] =
+            [&self.answered, &self.failed, &self.new].map(|n| n.load(Ordering::Relaxed));
         bar.note(format!(
             "requests: {answered} answered, {new} of them by the new version, {failed} failed (an instance that was \
              killed after it was last listed)"
@@ -162,7 +177,8 @@ impl Watch<'_> {
         // What the minimum lets go at once is free; each further old one goes for a new one that is healthy.
         let free = self.instances - self.minimum();
         if old + new_healthy + free < self.instances {
-            self.too_early.push(format!("{old} old, {new_healthy} new and healthy"));
+            self.too_early
+                .push(format!("{old} old, {new_healthy} new and healthy"));
         }
     }
 
@@ -174,9 +190,19 @@ impl Watch<'_> {
         let most = (self.instances as f64 * (1.0 + OVER)).floor() as usize;
         bar.note(format!("looked at {} times", self.looks));
         let minimum = self.minimum();
-        bar.figure("fewest healthy instances", self.fewest_healthy, minimum, self.fewest_healthy >= minimum);
+        bar.figure(
+            "fewest healthy instances",
+            self.fewest_healthy,
+            minimum,
+            self.fewest_healthy >= minimum,
+        );
         bar.figure("most instances", self.most, most, self.most <= most);
         let early = format!("{:?}", self.too_early);
-        bar.figure("old instances killed before new ones were healthy", early, "none", self.too_early.is_empty());
+        bar.figure(
+            "old instances killed before new ones were healthy",
+            early,
+            "none",
+            self.too_early.is_empty(),
+        );
     }
 }

@@ -31,7 +31,9 @@ fn what_is_killed_comes_back_and_nothing_else_notices() {
 
     let diary = Diary::new();
     let every_second = json!({"schedule": format!("R/{}/PT1S", from_now(1)), "retries": 0});
-    let clock = up.cron().store(&job("clock", &diary.note(DUE_AND_ATTEMPT, "true"), &every_second));
+    let clock = up
+        .cron()
+        .store(&job("clock", &diary.note(DUE_AND_ATTEMPT, "true"), &every_second));
     let moving = up.service().deploy(&checked("/moving"));
     let rounds = if bar::full() { 5 } else { 1 };
     for round in 0..rounds {
@@ -45,7 +47,10 @@ fn what_is_killed_comes_back_and_nothing_else_notices() {
 
 /// Three instances that write their process ids down.
 fn with_pids(id: &str, folder: &Path) -> Value {
-    let cmd = format!("echo $$ > {0}/$MESOS_TASK_ID.new; mv {0}/$MESOS_TASK_ID.new {0}/$MESOS_TASK_ID; exec sleep 1000", folder.display());
+    let cmd = format!(
+        "echo $$ > {0}/$MESOS_TASK_ID.new; mv {0}/$MESOS_TASK_ID.new {0}/$MESOS_TASK_ID; exec sleep 1000",
+        folder.display()
+    );
     sleeper(id, &json!({"cmd": cmd, "instances": 3}))
 }
 
@@ -53,19 +58,25 @@ fn with_pids(id: &str, folder: &Path) -> Value {
 fn checked(id: &str) -> Value {
     let check = json!({"protocol": "COMMAND", "command": {"value": "true"}, "intervalSeconds": 1, "timeoutSeconds": 1,
         "delaySeconds": 0, "gracePeriodSeconds": 60});
-    sleeper(id, &json!({"instances": 3, "healthChecks": [check],
-        "upgradeStrategy": {"minimumHealthCapacity": 1, "maximumOverCapacity": 0}}))
+    sleeper(
+        id,
+        &json!({"instances": 3, "healthChecks": [check],
+        "upgradeStrategy": {"minimumHealthCapacity": 1, "maximumOverCapacity": 0}}),
+    )
 }
 
 /// Task → process id, of the tasks that the service lists as running.
 fn pids(app: &App, folder: &Path) -> Result<BTreeMap<String, i32>, String> {
     let body = app.service.rest.json(&app.path("/tasks"))?;
     let tasks = body["tasks"].as_array().into_iter().flatten();
-    let running = tasks.filter(|task| task["state"] == "TASK_RUNNING").map(|task| text(&task["id"]));
+    let running = tasks
+        .filter(|task| task["state"] == "TASK_RUNNING")
+        .map(|task| text(&task["id"]));
     running
         .map(|id| {
             let path: PathBuf = folder.join(&id);
-            let pid = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let pid =
+                std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             Ok((id, pid.trim().parse().map_err(|error| format!("{pid}: {error}"))?))
         })
         .collect()
@@ -76,7 +87,10 @@ fn timed<T>(what: &str, start: Instant, mut look: impl FnMut() -> Result<T, Stri
     loop {
         match look() {
             Ok(_) => return start.elapsed(),
-            Err(last) => assert!(start.elapsed() < wait::PATIENCE, "not in time: {what}; last seen: {last}"),
+            Err(last) => assert!(
+                start.elapsed() < wait::PATIENCE,
+                "not in time: {what}; last seen: {last}"
+            ),
         }
         std::thread::sleep(LOOK);
     }
@@ -97,27 +111,56 @@ fn instances(bar: &mut Bar, app: &App, folder: &Path) {
         signal(victim, Signal::SIGKILL);
         let took = timed("a new instance runs", start, || {
             let now = pids(app, folder)?;
-            let new = now.values().filter(|pid| !before.values().any(|old| old == *pid) && alive(**pid)).count();
-            if new == 1 && now.len() == 3 { Ok(()) } else { Err(format!("{before:?} {now:?}")) }
+            let new = now
+                .values()
+                .filter(|pid| !before.values().any(|old| old == *pid) && alive(**pid))
+                .count();
+            if new == 1 && now.len() == 3 {
+                Ok(())
+            } else {
+                Err(format!("{before:?} {now:?}"))
+            }
         });
         slowest = slowest.max(took);
         let now = pids(app, folder).unwrap();
-        let kept = now.values().filter(|pid| before.values().any(|old| old == *pid)).count();
+        let kept = now
+            .values()
+            .filter(|pid| before.values().any(|old| old == *pid))
+            .count();
         assert_eq!(kept, 2, "the others keep their processes");
     }
     let value = format!("{:.2} s, the slowest of {rounds}", slowest.as_secs_f64());
-    bar.figure("kill -9 of an instance: a new one runs after", value, "2 s", slowest <= REPLACED || !bar::full());
+    bar.figure(
+        "kill -9 of an instance: a new one runs after",
+        value,
+        "2 s",
+        slowest <= REPLACED || !bar::full(),
+    );
 }
 
 #[allow(clippy::too_many_arguments)]
-fn kill(bar: &mut Bar, up: &Up, role: &str, app: &App, moving: &App, folder: &Path, diary: &Diary, round: usize) {
+fn kill(
+    bar: &mut Bar,
+    up: &Up,
+    role: &str,
+    app: &App,
+    moving: &App,
+    folder: &Path,
+    diary: &Diary,
+    round: usize,
+) {
     let before = wait::until("three instances run", || match pids(app, folder)? {
         pids if pids.len() == 3 => Ok(pids),
         pids => Err(format!("{pids:?}")),
     });
     // A deployment that is under way while the process dies.
     let change = json!({"env": {"ROUND": format!("{round}-{role}")}});
-    let deployment = moving.service.rest.put(&moving.path(""), &change).expect(200).json();
+    let deployment = moving
+        .service
+        .rest
+        .put(&moving.path(""), &change)
+        .expect(200)
+        .json();
     let ran = diary.lines().len();
     let start = Instant::now();
     let pid = up.kill(role);
@@ -132,18 +175,31 @@ fn kill(bar: &mut Bar, up: &Up, role: &str, app: &App, moving: &App, folder: &Pa
             _ => active(up),
         }
     });
-    bar.note(format!("kill -9 of the {role}: back after {:.2} s", back.as_secs_f64()));
+    bar.note(format!(
+        "kill -9 of the {role}: back after {:.2} s",
+        back.as_secs_f64()
+    ));
     moving.settled();
     let version = moving.show()["version"].clone();
     let tasks = moving.running(3);
     let whole = version == deployment["version"] && tasks.iter().all(|task| task["version"] == version);
-    bar.figure(&format!("deployment under way when the {role} died"), "completed", "completed", whole);
+    bar.figure(
+        &format!("deployment under way when the {role} died"),
+        "completed",
+        "completed",
+        whole,
+    );
     let after = wait::until("the instances are listed again", || match pids(app, folder)? {
         pids if pids.len() == 3 => Ok(pids),
         pids => Err(format!("{pids:?}")),
     });
     let same = before == after && after.values().all(|pid| alive(*pid));
-    bar.figure(&format!("processes of the instances after the {role} died"), "the same", "the same", same);
+    bar.figure(
+        &format!("processes of the instances after the {role} died"),
+        "the same",
+        "the same",
+        same,
+    );
     diary.until(ran + 1);
 }
 
@@ -151,9 +207,16 @@ fn kill(bar: &mut Bar, up: &Up, role: &str, app: &App, moving: &App, folder: &Pa
 fn active(up: &Up) -> Result<(), String> {
     let slaves = up.json("/slaves")?;
     let frameworks = up.json("/frameworks")?;
-    let count = |all: &Value| all.as_array().map_or(0, |all| all.iter().filter(|one| one["active"] == true).count());
+    let count = |all: &Value| {
+        all.as_array()
+            .map_or(0, |all| all.iter().filter(|one| one["active"] == true).count())
+    };
     let seen = (count(&slaves["slaves"]), count(&frameworks["frameworks"]));
-    if seen == (1, 2) { Ok(()) } else { Err(format!("{seen:?}")) }
+    if seen == (1, 2) {
+        Ok(())
+    } else {
+        Err(format!("{seen:?}"))
+    }
 }
 
 fn runs(bar: &mut Bar, clock: &Job, diary: &Diary) {
@@ -161,8 +224,21 @@ fn runs(bar: &mut Bar, clock: &Job, diary: &Diary) {
     clock.cron.rest.call("PUT", &path, &[], None).expect(204);
     clock.until_state("idle");
     let ledger = clock.ledger(diary, PERIOD);
-    bar.note(format!("{} slots, {} ran, {} recorded with a reason", ledger.slots, ledger.ran, ledger.recorded));
-    bar.figure("runs that were doubled", format!("{:?}", ledger.doubled), "none", ledger.doubled.is_empty());
-    bar.figure("slots neither run nor recorded", format!("{:?}", ledger.lost), "none", ledger.lost.is_empty());
+    bar.note(format!(
+        "{} slots, {} ran, {} recorded with a reason",
+        ledger.slots, ledger.ran, ledger.recorded
+    ));
+    bar.figure(
+        "runs that were doubled",
+        format!("{:?}", ledger.doubled),
+        "none",
+        ledger.doubled.is_empty(),
+    );
+    bar.figure(
+        "slots neither run nor recorded",
+        format!("{:?}", ledger.lost),
+        "none",
+        ledger.lost.is_empty(),
+    );
     assert!(ledger.ran > 3, "{ledger:?}");
 }

@@ -1,6 +1,8 @@
 //! A cluster under load: nothing is lost when processes die, and one call costs the same however much there is.
 #![allow(clippy::unwrap_used)]
 
+#[path = "under_load/frameworks.rs"]
+mod frameworks;
 #[path = "under_load/growth.rs"]
 mod growth;
 
@@ -26,6 +28,8 @@ fn nothing_is_lost_when_processes_die_and_one_call_costs_the_same_in_a_large_clu
     let mut bar = Bar::new("under load");
     growth(&mut bar);
     kills(&mut bar);
+    frameworks::put_cost(&mut bar);
+    frameworks::kills(&mut bar);
     bar.finish();
 }
 

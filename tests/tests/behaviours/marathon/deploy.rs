@@ -134,7 +134,8 @@ fn stuck(ground: &Ground, id: &str) -> (App, Value, String) {
 
 fn an_update_that_never_gets_healthy_stays_and_can_be_rolled_back(ground: &Ground) {
     let (app, before, deployment) = stuck(ground, "/m56");
-    assert_eq!(app.service.deployments_of(&app.id).unwrap(), [deployment.clone()]);
+    let under_way = app.service.deployments_of(&app.id).unwrap();
+    assert_eq!(under_way, std::slice::from_ref(&deployment));
     let old = |app: &App| {
         app.tasks()
             .iter()

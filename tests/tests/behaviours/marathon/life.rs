@@ -575,7 +575,7 @@ fn tasks_are_killed_by_their_ids(ground: &Ground) {
         .iter()
         .map(|t| text(&t["id"]))
         .collect();
-    assert_eq!(killed, [known.clone()]);
+    assert_eq!(killed, std::slice::from_ref(&known));
     another(&app, &known);
 }
 

@@ -19,4 +19,5 @@ pub mod rest;
 pub mod scheduler;
 pub mod service;
 pub mod skip;
+pub mod transcript;
 pub mod wait;

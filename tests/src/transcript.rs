@@ -62,9 +62,13 @@ pub fn fits(patterns: &[String], lines: &[&str]) -> bool {
 fn line_fits(pattern: &str, line: &str) -> bool {
     let (pattern, line) = (pattern.trim_end(), line.trim_end());
     let mut parts = pattern.split("...");
-    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, between)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in between {
         match rest.find(part) {
             Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
@@ -134,14 +138,28 @@ pub fn differences(up: &Up, binary: &Path, page: &str) -> Vec<String> {
         };
         if let Some(said) = said {
             let wanted = step.output.join("\n");
-            different.push(format!("line {}: $ {}\n{said}\n--- instead of:\n{wanted}", step.line, step.command));
+            different.push(format!(
+                "line {}: $ {}\n{said}\n--- instead of:\n{wanted}",
+                step.line, step.command
+            ));
         }
     }
     different
 }
 
 fn reads(command: &str) -> bool {
-    let words = [" list", " show", " history", " status", " logs", " why", " next", " graph", " versions", "curl -s "];
+    let words = [
+        " list",
+        " show",
+        " history",
+        " status",
+        " logs",
+        " why",
+        " next",
+        " graph",
+        " versions",
+        "curl -s ",
+    ];
     words.iter().any(|word| command.contains(word)) && !command.contains("-X ")
 }
 
@@ -159,7 +177,10 @@ mod tests {
         let steps = steps(page);
         assert_eq!(steps.len(), 2);
         assert_eq!((steps[0].command.as_str(), steps[0].line), ("a b", 6));
-        assert_eq!((steps[0].output.clone(), steps[1].output.len()), (lines(&["out ..."]), 0));
+        assert_eq!(
+            (steps[0].output.clone(), steps[1].output.len()),
+            (lines(&["out ..."]), 0)
+        );
     }
 
     #[test]

@@ -15,7 +15,11 @@ use std::process::{Command, Stdio};
 fn what_people_type_does_what_the_pages_say() {
     let mut bar = Bar::new("at the terminal");
     // The README's reader has started this in another terminal, the tutorial's begins with an empty cluster.
-    page(&mut bar, "README.md", &["examples/web.json", "examples/clock.json"]);
+    page(
+        &mut bar,
+        "README.md",
+        &["examples/web.json", "examples/clock.json"],
+    );
     page(&mut bar, "docs/tutorial.md", &[]);
     page(&mut bar, "docs/how-to/apps.md", &[]);
     page(&mut bar, "docs/how-to/jobs.md", &[]);
@@ -28,14 +32,22 @@ fn page(bar: &mut Bar, page: &str, files: &[&str]) {
     let text = std::fs::read_to_string(root().join(page)).unwrap();
     let count = steps(&text).len();
     assert!(count > 0, "{page} has no commands");
-    let files: Vec<String> = files.iter().map(|file| root().join(file).display().to_string()).collect();
+    let files: Vec<String> = files
+        .iter()
+        .map(|file| root().join(file).display().to_string())
+        .collect();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let up = Up::start(&files);
     let different = differences(&up, meseta(), &text);
     for difference in &different {
         bar.note(format!("{page} {difference}"));
     }
-    bar.figure(&format!("{page}: commands that print something else"), different.len(), 0, different.is_empty());
+    bar.figure(
+        &format!("{page}: commands that print something else"),
+        different.len(),
+        0,
+        different.is_empty(),
+    );
     bar.note(format!("{page}: {count} commands"));
 }
 
@@ -57,5 +69,10 @@ fn exercise(bar: &mut Bar) {
     if !out.status.success() {
         bar.note(format!("{said}\n{}", String::from_utf8_lossy(&out.stderr)));
     }
-    bar.figure("the exercise", format!("{}, {parts} parts", out.status), "exit code 0", out.status.success());
+    bar.figure(
+        "the exercise",
+        format!("{}, {parts} parts", out.status),
+        "exit code 0",
+        out.status.success(),
+    );
 }

@@ -239,21 +239,21 @@ fn every_crate_of_the_workspace_is_in_the_map_of_the_architecture() {
 
 #[test]
 fn links_between_our_pages_lead_somewhere() {
-    for page in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "docs/compatibility.md",
-    ] {
-        let text = std::fs::read_to_string(root().join(page)).unwrap_or_else(|e| panic!("{page}: {e}"));
-        let folder = root().join(page).parent().unwrap().to_owned();
+    let mut pages: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .map(|page| root().join(page))
+        .to_vec();
+    walk(&root().join("docs"), ".md", &mut pages);
+    assert!(pages.len() > 5, "{pages:?}");
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap_or_else(|e| panic!("{}: {e}", page.display()));
+        let folder = page.parent().unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let path = link.split('#').next().unwrap();
             if !path.is_empty() && !path.contains("://") {
                 assert!(
                     folder.join(path).exists(),
-                    "{page} links to {link}, which does not exist"
+                    "{} links to {link}, which does not exist",
+                    page.display()
                 );
             }
         }
@@ -262,21 +262,21 @@ fn links_between_our_pages_lead_somewhere() {
 
 fn rust_files() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    walk(&root(), &mut found);
+    walk(&root(), ".rs", &mut found);
     found.sort();
     found
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+fn walk(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if path.is_dir() {
             if !name.starts_with('.') && name != "target" && name != "golden" {
-                walk(&path, found);
+                walk(&path, ending, found);
             }
-        } else if name.ends_with(".rs") {
+        } else if name.ends_with(ending) {
             found.push(path);
         }
     }

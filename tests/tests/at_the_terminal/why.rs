@@ -38,7 +38,11 @@ fn told(bar: &mut Bar, situation: &str, master: &str, question: [&str; 2], words
         }
         std::thread::sleep(Duration::from_millis(200));
     };
-    let verdict = if good { last.lines().next().unwrap_or_default() } else { &last };
+    let verdict = if good {
+        last.lines().next().unwrap_or_default()
+    } else {
+        &last
+    };
     bar.figure(situation, verdict.trim(), words.join(", "), good);
 }
 
@@ -56,21 +60,41 @@ pub(crate) fn reasons(bar: &mut Bar) {
 }
 
 fn too_big(bar: &mut Bar, up: &Up, master: &str) {
-    let _app = up.service().create(&sleeper("/too-big", &json!({"cpus": 10_000})));
-    told(bar, "too big", master, ["app", "too-big"], &["/too-big", "waits", "cpus", "10000"]);
+    let _app = up
+        .service()
+        .create(&sleeper("/too-big", &json!({"cpus": 10_000})));
+    told(
+        bar,
+        "too big",
+        master,
+        ["app", "too-big"],
+        &["/too-big", "waits", "cpus", "10000"],
+    );
 }
 
 fn no_ports(bar: &mut Bar, up: &Up, master: &str) {
     let fixed = json!({"requirePorts": true, "portDefinitions": [{"port": 31_777}], "instances": 2});
     let app = up.service().create(&sleeper("/no-ports", &fixed));
     app.running(1);
-    told(bar, "no ports", master, ["app", "no-ports"], &["/no-ports", "waits", "port", "31777"]);
+    told(
+        bar,
+        "no ports",
+        master,
+        ["app", "no-ports"],
+        &["/no-ports", "waits", "port", "31777"],
+    );
 }
 
 fn back_off(bar: &mut Bar, up: &Up, master: &str) {
     let crashes = json!({"cmd": "exit 3", "backoffSeconds": 60});
     let _app = up.service().create(&sleeper("/back-off", &crashes));
-    told(bar, "back-off", master, ["app", "back-off"], &["/back-off", "next start in"]);
+    told(
+        bar,
+        "back-off",
+        master,
+        ["app", "back-off"],
+        &["/back-off", "next start in"],
+    );
 }
 
 fn check(command: &str) -> Value {
@@ -79,8 +103,16 @@ fn check(command: &str) -> Value {
 }
 
 fn failing_check(bar: &mut Bar, up: &Up, master: &str) {
-    let _app = up.service().create(&sleeper("/failing", &json!({"healthChecks": check("false")})));
-    told(bar, "failing check", master, ["app", "failing"], &["/failing", "health check"]);
+    let _app = up
+        .service()
+        .create(&sleeper("/failing", &json!({"healthChecks": check("false")})));
+    told(
+        bar,
+        "failing check",
+        master,
+        ["app", "failing"],
+        &["/failing", "health check"],
+    );
 }
 
 fn held_deployment(bar: &mut Bar, up: &Up, master: &str) {
@@ -90,24 +122,52 @@ fn held_deployment(bar: &mut Bar, up: &Up, master: &str) {
         sleeper("/held/web", &json!({"dependencies": ["/held/db"]})),
     ]);
     service.rest.put("/v2/apps", &list).expect(200);
-    let _apps = ["/held/web", "/held/db"].map(|id| App { service, id: id.into() });
-    told(bar, "held deployment", master, ["app", "held/web"], &["/held/web", "waits for", "/held/db"]);
+    let _apps = ["/held/web", "/held/db"].map(|id| App {
+        service,
+        id: id.into(),
+    });
+    told(
+        bar,
+        "held deployment",
+        master,
+        ["app", "held/web"],
+        &["/held/web", "waits for", "/held/db"],
+    );
 }
 
 fn jobs(bar: &mut Bar, up: &Up, master: &str) {
     let cron = up.cron();
-    let _parent = cron.store(&job("parent", "true", &json!({"schedule": "R/2031-01-01T00:00:00Z/P1D"})));
+    let _parent = cron.store(&job(
+        "parent",
+        "true",
+        &json!({"schedule": "R/2031-01-01T00:00:00Z/P1D"}),
+    ));
     let _child = cron.store(&job("child", "true", &json!({"parents": ["parent"]})));
-    told(bar, "parent not run", master, ["job", "child"], &["child", "parent"]);
-    let _off = cron.store(&job("off", "true", &json!({"schedule": "R//PT1H", "disabled": true})));
+    told(
+        bar,
+        "parent not run",
+        master,
+        ["job", "child"],
+        &["child", "parent"],
+    );
+    let _off = cron.store(&job(
+        "off",
+        "true",
+        &json!({"schedule": "R//PT1H", "disabled": true}),
+    ));
     told(bar, "disabled", master, ["job", "off"], &["off", "disabled"]);
     let past = cron.store(&job("past", "true", &json!({"schedule": "R1//PT1H"})));
-    past.until("has used its only start", |job| job["successCount"] == 1 && job["disabled"] == true);
+    past.until("has used its only start", |job| {
+        job["successCount"] == 1 && job["disabled"] == true
+    });
     told(bar, "past its end", master, ["job", "past"], &["past", "used up"]);
 }
 
 fn lost_agent(bar: &mut Bar) {
-    let pair = Pair::start(&["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=2"], &["--hostname=host-a"]);
+    let pair = Pair::start(
+        &["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=2"],
+        &["--hostname=host-a"],
+    );
     let (_daemon, service) = pair.start_service(&[]);
     let patient = json!({"inactiveAfterSeconds": 600, "expungeAfterSeconds": 1200});
     let app = service.deploy(&sleeper("/lost", &json!({"unreachableStrategy": patient})));
@@ -115,9 +175,19 @@ fn lost_agent(bar: &mut Bar) {
     signal(agent, Signal::SIGSTOP);
     wait::until("the task is unreachable", || {
         let tasks = app.tasks();
-        if tasks.iter().any(|task| task["state"] == "TASK_UNREACHABLE") { Ok(()) } else { Err(tasks) }
+        if tasks.iter().any(|task| task["state"] == "TASK_UNREACHABLE") {
+            Ok(())
+        } else {
+            Err(tasks)
+        }
     });
-    told(bar, "lost agent", &pair.master_address(), ["app", "lost"], &["host-a", "unreachable"]);
+    told(
+        bar,
+        "lost agent",
+        &pair.master_address(),
+        ["app", "lost"],
+        &["host-a", "unreachable"],
+    );
     signal(agent, Signal::SIGCONT);
 }
 
@@ -126,5 +196,11 @@ fn no_offers(bar: &mut Bar) {
     let pair = Pair::master_only(&[]);
     let (_daemon, service) = pair.start_service(&[]);
     let _app = service.create(&sleeper("/nowhere", &json!({})));
-    told(bar, "no offers", &pair.master_address(), ["app", "nowhere"], &["/nowhere", "offer"]);
+    told(
+        bar,
+        "no offers",
+        &pair.master_address(),
+        ["app", "nowhere"],
+        &["/nowhere", "offer"],
+    );
 }

@@ -154,6 +154,7 @@ fn run(command: &mut Command, offset: u16, patience: Duration) -> (Child, Durati
         }
         if std::time::Instant::now() > deadline {
             let _ = child.kill();
+            let _ = child.wait();
             panic!("no three healthy instances: {seen:?}");
         }
         std::thread::sleep(LOOK);

@@ -145,20 +145,23 @@ fn run(command: &mut Command, offset: u16, patience: Duration) -> (Child, Durati
         port: SERVICE + offset,
     };
     let deadline = std::time::Instant::now() + patience;
-    loop {
-        let seen = service
+    let healthy = || {
+        service
             .json("/v2/apps/web")
-            .map(|body| body["app"]["tasksHealthy"].clone());
-        if seen == Ok(json!(3)) {
-            return (child, boot_time());
-        }
-        if std::time::Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("no three healthy instances: {seen:?}");
-        }
+            .map(|body| body["app"]["tasksHealthy"].clone())
+    };
+    let mut seen = healthy();
+    while seen != Ok(json!(3)) && std::time::Instant::now() < deadline {
         std::thread::sleep(LOOK);
+        seen = healthy();
     }
+    let at = boot_time();
+    if seen != Ok(json!(3)) {
+        signal(child_pid(&child), Signal::SIGINT);
+        let ended = child.wait();
+        panic!("no three healthy instances: {seen:?}; {ended:?}");
+    }
+    (child, at)
 }
 
 /// Both are seen by curl and by the command line, and the job has run.

@@ -263,6 +263,27 @@ impl Pair {
         format!("127.0.0.1:{}", self.ports.agent(0))
     }
 
+    /// Ends everything of an agent at once, its supervisor and its containers too, as a machine that loses power does:
+    /// `agent` is the pair's own, any other name that of an added one. [`Pair::start_agent`] and [`Pair::add_agent`] start
+    /// it again, with what it has on its disk.
+    ///
+    /// # Panics
+    /// When processes stay.
+    pub fn crash(&mut self, name: &str) {
+        let folder = match name {
+            "agent" => self.folder.path().join("agent"),
+            added => self.folder.path().join(format!("{added}-work")),
+        };
+        wait::until("the machine is dead", || {
+            let left = crate::cluster::mentioning(&folder);
+            left.iter().for_each(|pid| signal(*pid, Signal::SIGKILL));
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        });
+        if name == "agent" {
+            self.agent = None;
+        }
+    }
+
     /// The folder of both.
     pub fn folder(&self) -> &Path {
         self.folder.path()

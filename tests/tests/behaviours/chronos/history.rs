@@ -34,13 +34,12 @@ fn a_run_that_ended_heads_the_history(ground: &Ground) {
         text(&entry["taskId"]).starts_with("ct:") && text(&entry["taskId"]).contains(":h5:"),
         "{entry}"
     );
-    for field in ["slaveId", "startTime", "endTime", "duration"] {
+    for field in ["slaveId", "startTime", "endTime", "duration", "host"] {
         assert!(
             entry[field].as_str().is_some_and(|t| !t.is_empty() && t != "N/A"),
             "{field}: {entry}"
         );
     }
-    assert_eq!(entry["host"], "127.0.0.1", "{entry}");
     cron.post(&job("h5", "true", &json!({"retries": 0}))).expect(204);
     h5.start();
     h5.until("has succeeded", |job| job["successCount"] == 1);

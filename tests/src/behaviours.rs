@@ -45,7 +45,6 @@ macro_rules! behaviours {
 pub struct Ground {
     up: OnceLock<Up>,
     hasty: OnceLock<(Pair, Daemon)>,
-    alone: OnceLock<(Pair, Daemon)>,
 }
 
 impl Ground {
@@ -61,17 +60,6 @@ impl Ground {
 
     /// Its cron framework.
     pub fn cron(&self) -> Cron {
-        if std::env::var_os("ALONE").is_some() {
-            return self
-                .alone
-                .get_or_init(|| {
-                    let pair = Pair::start(&[], &[]);
-                    let (d, _) = pair.start_cron(&[]);
-                    (pair, d)
-                })
-                .0
-                .cron();
-        }
         self.up().cron()
     }
 

@@ -11,8 +11,10 @@ use meseta_tests::wait;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -125,10 +127,12 @@ fn in_a_fresh_clone(command: &str) -> Duration {
     shell
         .env_remove("CARGO_TARGET_DIR")
         .env("XDG_STATE_HOME", folder.path())
-        .env("HOME", home());
+        .env("HOME", home())
+        .stderr(Stdio::piped());
     let (mut child, healthy) = run(&mut shell, 0, BUILD_PATIENCE);
     let up = up_below(&clone);
-    let started = start_time(up);
+    // `cargo run` replaces itself by the binary, in the same process: what counts begins where it says so.
+    let started = started_by_cargo();
     visible(&clone.join("target/release/meseta"), 0);
     end(&mut child, up);
     healthy.saturating_sub(started)
@@ -141,6 +145,9 @@ fn home() -> std::ffi::OsString {
 /// Starts a command and waits until three instances of the app are healthy.
 fn run(command: &mut Command, offset: u16, patience: Duration) -> (Child, Duration) {
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    if let Some(stderr) = child.stderr.take() {
+        pass_on(stderr);
+    }
     let service = Server {
         port: SERVICE + offset,
     };
@@ -221,15 +228,25 @@ fn up_below(clone: &Path) -> i32 {
         .expect("`meseta up` runs in the clone")
 }
 
-/// When a process started, since the machine's start. Good to 10 ms.
-fn start_time(pid: i32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, rest) = stat.rsplit_once(')').unwrap();
-    let ticks: u64 = rest.split_whitespace().nth(19).unwrap().parse().unwrap();
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
-        .unwrap()
-        .unwrap();
-    Duration::from_nanos(ticks * 1_000_000_000 / u64::try_from(per_second).unwrap())
+/// When cargo said that it runs the binary. What it and the binary say goes on to our own standard error.
+fn started_by_cargo() -> Duration {
+    let started = STARTED.get().copied();
+    started.unwrap_or_else(|| panic!("cargo did not say that it runs the binary"))
+}
+
+/// Set by the thread that reads what a child says.
+static STARTED: OnceLock<Duration> = OnceLock::new();
+
+fn pass_on(stderr: impl std::io::Read + Send + 'static) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if line.trim_start().starts_with("Running `") {
+                // There is one such line; a second one would change nothing.
+                let _ = STARTED.set(boot_time());
+            }
+            eprintln!("{line}");
+        }
+    });
 }
 
 fn boot_time() -> Duration {

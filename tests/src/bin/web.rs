@@ -1,6 +1,7 @@
 //! A web server whose answers a test decides: `web PORT FOLDER` answers 200 with a file of the folder, 503 where there is
-//! none, 302 for `/moved`, and 200 for `/`.
+//! none, 302 for `/moved`, and 200 for `/`. It notes each path it was asked for in the file `asked`.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,11 @@ fn answer(stream: TcpStream, folder: &Path) -> Option<()> {
     let first = lines.next()?.ok()?;
     while lines.next()?.ok().is_some_and(|line| !line.is_empty()) {}
     let path = first.split(' ').nth(1)?.trim_start_matches('/');
+    let asked = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("asked"));
+    asked.ok()?.write_all(format!("/{path}\n").as_bytes()).ok()?;
     let found = std::fs::read_to_string(folder.join(path.split('?').next()?));
     let (status, body) = match (path, found) {
         ("", _) => ("200 OK", "web\n".to_owned()),

@@ -29,10 +29,10 @@ fn healthy() -> Value {
         "timeoutSeconds": 1, "delaySeconds": 0, "maxConsecutiveFailures": 0}])
 }
 
-/// Fails until a file is there, and kills nobody for that.
+/// Fails until a file is there, which is told at once, and kills nobody for that.
 fn healthy_with(file: &str) -> Value {
-    json!([{"protocol": "COMMAND", "command": {"value": format!("test -e {file}")}, "gracePeriodSeconds": 3600,
-        "intervalSeconds": 1, "timeoutSeconds": 1, "delaySeconds": 0, "maxConsecutiveFailures": 100}])
+    json!([{"protocol": "COMMAND", "command": {"value": format!("test -e {file}")}, "gracePeriodSeconds": 0,
+        "intervalSeconds": 1, "timeoutSeconds": 1, "delaySeconds": 0, "maxConsecutiveFailures": 1000}])
 }
 
 /// What is seen of an app while it is updated.

@@ -110,21 +110,19 @@ fn failures_within_the_grace_period_kill_nobody(ground: &Ground) {
     let folder = tempfile::tempdir().unwrap();
     let more = json!({"protocol": "HTTP", "path": "/healthy", "gracePeriodSeconds": 3600, "maxConsecutiveFailures": 1});
     let app = ground.service().create(&checked("/m79", folder.path(), more));
-    let task = wait::until("three checks have failed, or would have", || {
-        let asked = asks(&app);
-        if asked >= 3 {
-            Ok(app.tasks().remove(0))
-        } else {
-            Err(asked)
-        }
+    let task = app.running(1).remove(0);
+    wait::until("three checks have failed", || {
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap_or_default();
+        let checks = asked.lines().filter(|path| *path == "/healthy").count();
+        if checks >= 3 { Ok(()) } else { Err(checks) }
     });
     std::fs::write(folder.path().join("healthy"), "").unwrap();
     app.settled();
     assert_eq!(app.tasks()[0]["id"], task["id"]);
 }
 
-/// How often the web server of an app's first task was asked, by its connections: counted by the results it shows.
-fn asks(app: &App) -> i64 {
+/// Failures in a row that an app's first task shows.
+fn failures(app: &App) -> i64 {
     let tasks = app.tasks();
     let result = tasks
         .first()
@@ -142,7 +140,7 @@ fn no_number_of_failures_kills_where_none_is_allowed_to(ground: &Ground) {
     let before = app.task_ids();
     std::fs::remove_file(&healthy).unwrap();
     wait::until("several failures in a row", || {
-        let failures = asks(&app);
+        let failures = failures(&app);
         if failures >= 4 { Ok(()) } else { Err(failures) }
     });
     let shown = app.show();

@@ -1,10 +1,10 @@
 //! What a task is told of itself, what others find of it, and the stream of events.
 
 use super::{file, open_folder};
+use meseta_tests::behaviours;
 use meseta_tests::behaviours::Ground;
 use meseta_tests::golden::http::Connection;
 use meseta_tests::service::{App, sleeper, text};
-use meseta_tests::{behaviours, wait};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -163,7 +163,7 @@ fn a_port_in_use_is_an_exit_code(_: &Ground) {
 
 fn credentials_are_asked_for(_: &Ground) {
     let pair = Pair::start(&[], &[]);
-    let mut daemon = pair.spawn_service(&["--http_credentials=user:secret-word"]);
+    let daemon = pair.spawn_service(&["--http_credentials=user:secret-word"]);
     let rest = pair.service().rest;
     let asked = wait::until("the service answers", || {
         rest.try_call("GET", "/v2/apps", &[], None)
@@ -186,5 +186,5 @@ fn credentials_are_asked_for(_: &Ground) {
         None,
     );
     assert!(!info.text().contains("secret-word"), "{info:?}");
-    daemon.end(nix::sys::signal::Signal::SIGTERM);
+    drop(daemon);
 }

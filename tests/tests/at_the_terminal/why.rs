@@ -155,12 +155,18 @@ fn jobs(bar: &mut Bar, up: &Up, master: &str) {
         "true",
         &json!({"schedule": "R//PT1H", "disabled": true}),
     ));
-    told(bar, "disabled", master, ["job", "off"], &["off", "disabled"]);
+    told(bar, "disabled", master, ["job", "off"], &["disabled"]);
     let past = cron.store(&job("past", "true", &json!({"schedule": "R1//PT1H"})));
     past.until("has used its only start", |job| {
         job["successCount"] == 1 && job["disabled"] == true
     });
-    told(bar, "past its end", master, ["job", "past"], &["past", "used up"]);
+    told(
+        bar,
+        "past its end",
+        master,
+        ["job", "past"],
+        &["no further start"],
+    );
 }
 
 fn lost_agent(bar: &mut Bar) {

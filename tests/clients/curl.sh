@@ -60,7 +60,7 @@ want 404 "what is not there" "http://$service/v2/apps/curl/none"
 
 json='Content-Type: application/json'
 want 204 "a scheduled job" -X POST -H "$json" "http://$cron/v1/scheduler/iso8601" -d '{
-  "name": "curl_hourly", "command": "echo hourly >> /dev/null", "schedule": "R10/2014-10-01T05:52:00Z/PT1H",
+  "name": "curl_hourly", "command": "echo hourly >> /dev/null", "schedule": "R10/2035-10-01T05:52:00Z/PT1H",
   "epsilon": "PT30M", "owner": "somebody@localhost", "async": false, "cpus": 0.01, "mem": 16}'
 want 204 "a dependent job" -X POST -H "$json" "http://$cron/v1/scheduler/dependency" -d '{
   "name": "curl_dependent", "command": "echo dependent", "parents": ["curl_hourly"], "cpus": 0.01, "mem": 16}'

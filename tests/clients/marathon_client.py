@@ -6,9 +6,15 @@
 Prints one line per thing that worked; an assertion ends it with a trace.
 """
 
+import collections
+import collections.abc
 import sys
 import threading
 import time
+
+# The package is older than Python 3.10, which took these names away.
+for name in ("Iterable", "Mapping", "MutableMapping", "Sequence"):
+    setattr(collections, name, getattr(collections.abc, name))
 
 from marathon import MarathonClient, MarathonHttpError, NotFoundError
 from marathon.exceptions import ConflictError
@@ -58,7 +64,7 @@ def main():
     threading.Thread(target=listen, daemon=True).start()
 
     check = MarathonHealthCheck(
-        protocol="COMMAND", command={"value": "true"}, interval_seconds=1, timeout_seconds=1, grace_period_seconds=30)
+        protocol="COMMAND", command="true", interval_seconds=1, timeout_seconds=1, grace_period_seconds=30)
     app = MarathonApp(
         cmd="sleep 1000", cpus=0.01, mem=16, instances=2, labels={"team": "a"}, env={"A": "b"},
         health_checks=[check], backoff_seconds=1)

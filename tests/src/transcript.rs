@@ -60,12 +60,16 @@ pub fn fits(patterns: &[String], lines: &[&str]) -> bool {
 }
 
 fn line_fits(pattern: &str, line: &str) -> bool {
-    let (pattern, line) = (pattern.trim_end(), line.trim_end());
-    let mut parts = pattern.split("...");
-    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else {
+    let line = line.trim_end();
+    // From the right, so that a dot before the three is a dot.
+    let mut parts: Vec<&str> = pattern.trim_end().rsplit("...").collect();
+    parts.reverse();
+    let Some((first, parts)) = parts.split_first() else {
+        return line.is_empty();
+    };
+    let Some(mut rest) = line.strip_prefix(first) else {
         return false;
     };
-    let parts: Vec<&str> = parts.collect();
     let Some((last, between)) = parts.split_last() else {
         return rest.is_empty();
     };
@@ -190,5 +194,6 @@ mod tests {
         assert!(!fits(&lines(&["a ... c"]), &["a bb d"]));
         assert!(!fits(&lines(&["a"]), &["a", "b"]));
         assert!(!fits(&lines(&["a..."]), &["b"]));
+        assert!(fits(&lines(&["web.... is"]), &["web.1f2e is"]));
     }
 }

@@ -9,6 +9,7 @@ use meseta_tests::bar::Bar;
 use meseta_tests::binary::{meseta, root};
 use meseta_tests::cluster::Up;
 use meseta_tests::transcript::{differences, steps};
+use meseta_tests::wait;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -38,6 +39,14 @@ fn page(bar: &mut Bar, page: &str, files: &[&str]) {
         .collect();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let up = Up::start(&files);
+    wait::until("what it was given is there", || {
+        let said = up.said();
+        if said.contains("Up in ") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    });
     let different = differences(&up, meseta(), &text);
     for difference in &different {
         bar.note(format!("{page} {difference}"));

@@ -440,6 +440,12 @@ impl Engine {
                 return Err(format!("{app} is locked by a deployment that does not touch it"));
             }
         }
+        for (id, deployment) in &self.deployments {
+            let apps = deployment.plan.apps();
+            if let Some(app) = apps.iter().find(|app| self.locks.get(*app) != Some(id)) {
+                return Err(format!("{app} is not locked by the deployment {}", id.0));
+            }
+        }
         Ok(())
     }
 }

@@ -132,13 +132,16 @@ impl Engine {
                 None => drop(self.apps.remove(&id)),
             }
         }
-        for (id, before) in txn.deployments {
-            if let Some(now) = self.deployments.remove(&id) {
+        // First all that came, then all that went: one may have taken another's place.
+        for id in txn.deployments.keys() {
+            if let Some(now) = self.deployments.remove(id) {
                 for app in now.plan.apps() {
                     self.locks.remove(&app);
                     self.marked.insert(app);
                 }
             }
+        }
+        for (id, before) in txn.deployments {
             if let Some(deployment) = before {
                 for app in deployment.plan.apps() {
                     self.marked.insert(app.clone());

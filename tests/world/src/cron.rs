@@ -145,6 +145,7 @@ impl World {
         if self.options.print || self.options.digest {
             self.trace.say(self.now, "-> cron", &input);
         }
+        self.cron.oracle.clock(now);
         let Some(engine) = self.cron.engine.as_mut() else {
             return;
         };
@@ -338,6 +339,8 @@ fn kind(status: &TaskStatus) -> TaskKind {
         TaskState::Dropped | TaskState::Lost if status.reason == Some(Reason::INVALID_OFFERS) => {
             TaskKind::NotLaunched
         }
+        // The agent is there and does not know it.
+        TaskState::Gone if status.reason == Some(Reason::RECONCILIATION) => TaskKind::Unknown,
         TaskState::Lost | TaskState::Dropped | TaskState::Gone | TaskState::GoneByOperator => TaskKind::Lost,
         TaskState::Unreachable => TaskKind::Unreachable,
         TaskState::Unknown => TaskKind::Unknown,

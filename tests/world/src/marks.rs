@@ -78,6 +78,7 @@ marks! {
         AppUnhealthy => "an instance was killed for its failed health checks",
         RunUnreachable => "a run was out of reach",
         SlotStarted => "a slot was started",
+        GivenBack => "the launch of a slot's run came to nothing",
         SlotMissed => "a slot was missed",
         SlotSuperseded => "a slot was superseded by a later one",
         SlotCancelled => "a slot was cancelled",

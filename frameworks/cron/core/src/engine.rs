@@ -381,13 +381,6 @@ impl Engine {
             if waiting > 1 {
                 return Err(format!("{waiting} runs stand for the next slot of {name}"));
             }
-            let active = self.runs_of(name).filter(|run| run.is_active()).count();
-            if active > 1
-                && !job.spec.concurrent
-                && self.runs_of(name).all(|run| run.generation == job.generation)
-            {
-                return Err(format!("{name} is not concurrent and has {active} runs"));
-            }
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ pub fn decide(
         .iter()
         .partition(|instance| instance.config_version == spec.config_version);
     match mode {
-        Mode::Keeping => keep(spec, &new, &old),
+        Mode::Keeping => keep(spec, &new, &old, checked),
         Mode::Deploying => {
             let ending = instances.iter().filter(|i| i.goal == Goal::Decommissioned);
             let ending: Vec<&Instance> = ending.copied().collect();
@@ -83,12 +83,23 @@ pub fn decide(
     }
 }
 
-fn keep(spec: &AppSpec, new: &[&Instance], old: &[&Instance]) -> Decision {
+/// Too many: those that do not serve go first, and among both kinds those of older configurations.
+fn keep(
+    spec: &AppSpec,
+    new: &[&Instance],
+    old: &[&Instance],
+    checked: impl Fn(&Instance) -> bool,
+) -> Decision {
     let target = spec.instances as usize;
     let have = new.len() + old.len();
-    let mut end = victims(spec, old, have.saturating_sub(target));
-    let more = have.saturating_sub(target) - end.len();
-    end.extend(victims(spec, new, more));
+    let surplus = have.saturating_sub(target);
+    let serves = |instance: &&Instance| instance.is_serving(checked(instance), spec.has_readiness_checks);
+    let (old_serving, old_rest): (Vec<&Instance>, Vec<&Instance>) = old.iter().partition(|i| serves(i));
+    let (new_serving, new_rest): (Vec<&Instance>, Vec<&Instance>) = new.iter().partition(|i| serves(i));
+    let mut end = Vec::new();
+    for among in [old_rest, new_rest, old_serving, new_serving] {
+        end.extend(victims(spec, &among, surplus - end.len()));
+    }
     let done = have == target && end.is_empty();
     Decision {
         start: target.saturating_sub(have),

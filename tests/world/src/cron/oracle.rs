@@ -18,6 +18,8 @@ type Key = (JobName, u64, Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
     Started(RunId),
+    /// Its launch came to nothing: it may be started again, or end otherwise.
+    GivenBack(RunId),
     Never(NotStarted),
 }
 
@@ -35,6 +37,8 @@ pub(crate) struct RunsOracle {
     fates: BTreeMap<Key, BTreeMap<i64, Fate>>,
     /// Up to where each schedule was settled when it was last seen, in milliseconds.
     settled: BTreeMap<Key, i64>,
+    /// The latest time the framework's clock has shown: it may be set back.
+    latest: Timestamp,
     /// Runs that were asked for by hand, by job; each under the id of its first attempt.
     pub(crate) by_hand: BTreeMap<JobName, BTreeSet<RunId>>,
 }
@@ -48,6 +52,11 @@ fn key_of(job: &Job) -> Option<Key> {
 }
 
 impl RunsOracle {
+    /// The framework looks at its clock.
+    pub(crate) fn clock(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
+    }
+
     /// Looks at what a write changed.
     ///
     /// # Errors
@@ -75,6 +84,15 @@ impl RunsOracle {
             }
             marks.extend(self.moves(before.runs.get(id), run, after, users)?);
         }
+        for (id, run) in &before.runs {
+            let gone = !after.runs.contains_key(id);
+            let forgotten = gone && self.given_back(&run.job, id, run.due).is_some();
+            if forgotten && after.jobs.contains_key(&run.job) {
+                return Err(format!(
+                    "the launch of {id} came to nothing, and then it was forgotten"
+                ));
+            }
+        }
         for (name, job) in &after.jobs {
             let moved = before
                 .jobs
@@ -96,6 +114,10 @@ impl RunsOracle {
         users: &JobUsers,
     ) -> Result<Option<Mark>, String> {
         let State::Launched { place } = &run.state else {
+            let waits = matches!(run.state, State::Waiting { .. }) && run.cause == Cause::Slot;
+            if waits && run.attempt == 0 && self.gives_back(run) {
+                return Ok(Some(Mark::GivenBack));
+            }
             return Ok(matches!(run.state, State::Retrying { .. }).then_some(Mark::Retrying));
         };
         if before.is_some_and(|b| matches!(b.state, State::Launched { .. })) {
@@ -110,16 +132,18 @@ impl RunsOracle {
         let Some(job) = after.jobs.get(&run.job) else {
             return Err(format!("{} is launched for a job that is not there", run.id));
         };
-        let key =
-            key_of(job).ok_or_else(|| format!("{} is launched for a job without a schedule", run.id))?;
+        let again = self.given_back(&run.job, &run.id, run.due);
+        let is_first = again.is_none();
+        let key = again.or_else(|| key_of(job));
+        let key = key.ok_or_else(|| format!("{} is launched for a job without a schedule", run.id))?;
         let late = place.at.duration_since(run.due);
-        if late.is_negative() || job.spec.epsilon.is_some_and(|epsilon| late > epsilon) {
+        if run.due > self.latest || job.spec.epsilon.is_some_and(|epsilon| late > epsilon) {
             return Err(format!(
                 "{} was due at {} and is launched {late:#} later, with an epsilon of {:?}",
                 run.id, run.due, job.spec.epsilon
             ));
         }
-        if job.settled < run.due {
+        if is_first && job.settled < run.due {
             return Err(format!(
                 "{} is launched, and a restart would start it again",
                 run.id
@@ -151,6 +175,10 @@ impl RunsOracle {
         if end.cause != Cause::Slot {
             return Ok(None);
         }
+        if let Some(key) = self.given_back(&end.job, &end.id, end.due) {
+            self.fate(&key, end.due, Fate::Never(why), users)?;
+            return Ok(Some(mark));
+        }
         // The schedule may have been replaced in the same write.
         let keys = [before, after].map(|durable| durable.jobs.get(&end.job).and_then(key_of));
         let mut slots: Option<(Key, Vec<Timestamp>)> = None;
@@ -176,14 +204,6 @@ impl RunsOracle {
             return Ok(None);
         }
         for slot in slots {
-            // A run that was given back and then not made again has had its slot.
-            let started = self
-                .fates
-                .get(&key)
-                .and_then(|fates| fates.get(&slot.as_millisecond()));
-            if end.slots == 0 && matches!(started, Some(Fate::Started(id)) if *id == end.id) {
-                continue;
-            }
             self.fate(&key, slot, Fate::Never(why), users)?;
         }
         Ok(Some(mark))
@@ -195,6 +215,11 @@ impl RunsOracle {
         }
         let fates = self.fates.entry(key.clone()).or_default();
         match fates.get(&slot.as_millisecond()) {
+            // Nobody was bothered: the run ends otherwise, or is launched once more.
+            Some(Fate::GivenBack(_)) => {
+                fates.insert(slot.as_millisecond(), fate);
+                Ok(())
+            }
             Some(earlier) if *earlier != fate => Err(format!(
                 "the slot {slot} of {} has two fates: {earlier:?} and {fate:?}",
                 key.0
@@ -204,6 +229,25 @@ impl RunsOracle {
                 Ok(())
             }
         }
+    }
+
+    /// The schedule a run belongs to whose launch came to nothing; the job may have got another one since.
+    fn given_back(&self, job: &JobName, run: &RunId, due: Timestamp) -> Option<Key> {
+        let of_job = self.fates.iter().filter(|((name, _, _), _)| name == job);
+        let mut back = of_job.filter(|(_, fates)| {
+            let fate = fates.get(&due.as_millisecond());
+            matches!(fate, Some(Fate::GivenBack(id)) if id == run)
+        });
+        back.next().map(|(key, _)| key.clone())
+    }
+
+    /// A launch came to nothing. Returns whether it was one of a slot.
+    fn gives_back(&mut self, run: &Run) -> bool {
+        let started = Fate::Started(run.id.clone());
+        let of_job = self.fates.iter_mut().filter(|((name, _, _), _)| *name == run.job);
+        let mut slots = of_job.filter_map(|(_, fates)| fates.get_mut(&run.due.as_millisecond()));
+        let slot = slots.find(|fate| **fate == started);
+        slot.map(|fate| *fate = Fate::GivenBack(run.id.clone())).is_some()
     }
 
     /// A job's position moved forward: every slot it passed has a fate.

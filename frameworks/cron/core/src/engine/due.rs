@@ -152,17 +152,7 @@ impl Engine {
             .spec
             .epsilon
             .is_some_and(|epsilon| now.duration_since(newest.at) > epsilon);
-        // A newer slot takes the place of one that still waits, and of a retry.
-        let before = self
-            .runs_of(name)
-            .find(|run| run.cause == Cause::Slot && !run.is_active())
-            .cloned();
-        if let Some(run) = before {
-            if matches!(run.state, State::Retrying { .. }) {
-                self.record(ended(&run, now, RunResult::Superseded, 0));
-            }
-            self.drop_run(&run.id);
-        }
+        self.supersede_waiting(now, name);
         if late {
             let why = "it was due while nobody could start it".into();
             self.settle_slots(now, name, newest.at, RunResult::Missed(why));
@@ -170,6 +160,37 @@ impl Engine {
         } else {
             self.enqueue(name, newest.at, Cause::Slot, None);
         }
+    }
+
+    /// A newer slot takes the place of whatever still waits for an older one. What nothing else tells of leaves a
+    /// record: a retry, and a run that was placed before; the slot of any other is settled with the newer one.
+    fn supersede_waiting(&mut self, now: Timestamp, name: &JobName) {
+        let waiting = self
+            .runs_of(name)
+            .filter(|run| run.cause == Cause::Slot && !run.is_active());
+        let waiting: Vec<Run> = waiting.cloned().collect();
+        for run in waiting {
+            self.supersede(now, &run);
+        }
+    }
+
+    fn supersede(&mut self, now: Timestamp, run: &Run) {
+        if run.is_durable() || run.attempt > 0 {
+            self.record(ended(run, now, RunResult::Superseded, 0));
+        }
+        self.drop_run(&run.id);
+    }
+
+    /// A run of a slot waits again, or will: it gives way to a later slot that waits already. Returns whether it did.
+    pub(super) fn gives_way(&mut self, now: Timestamp, run: &Run) -> bool {
+        let later = self
+            .runs_of(&run.job)
+            .any(|other| is_waiting_slot(other) && other.due > run.due);
+        let gives_way = run.cause == Cause::Slot && later;
+        if gives_way {
+            self.supersede(now, run);
+        }
+        gives_way
     }
 
     /// Once after a restart: a child whose parents have all succeeded is due. Their successes are stored, its run is
@@ -238,6 +259,18 @@ impl Engine {
         };
         run.state = State::Waiting { why };
         self.put_run(run);
+    }
+
+    /// Settles all slots before a run's own with one result, and its own by the run.
+    pub(super) fn settle_with(&mut self, now: Timestamp, run: &Run, result: RunResult) {
+        let before = self.jobs.get(&run.job).and_then(|job| {
+            let until = run.due.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?;
+            Some(job.schedule()?.newest(job.settled, until)?.at)
+        });
+        if let Some(before) = before {
+            self.settle_slots(now, &run.job, before, result);
+        }
+        self.advance(&run.job, run.due);
     }
 
     /// Settles all slots up to `until`, all with the same result, and writes one entry for them.

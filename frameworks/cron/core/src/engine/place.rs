@@ -107,7 +107,7 @@ impl Engine {
     /// The run is recorded as launched, and its slot, with all before it, as settled.
     fn launch(&mut self, now: Timestamp, run: Run, place: Place) -> Run {
         if run.cause == Cause::Slot && run.attempt == 0 {
-            self.supersede_before(now, &run);
+            self.settle_with(now, &run, RunResult::Superseded);
         }
         if let Some(job) = self.job_mut(&run.job) {
             // Any start uses up what the parents did.
@@ -122,20 +122,6 @@ impl Engine {
         self.put_run(launched.clone());
         self.index_job(&launched.job);
         launched
-    }
-
-    fn supersede_before(&mut self, now: Timestamp, run: &Run) {
-        let before = self.jobs.get(&run.job).and_then(|job| {
-            let last = job.schedule()?.newest(
-                job.settled,
-                run.due.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?,
-            )?;
-            Some(last.at)
-        });
-        if let Some(before) = before {
-            self.settle_slots(now, &run.job, before, RunResult::Superseded);
-        }
-        self.advance(&run.job, run.due);
     }
 
     /// Gives back what is not needed, and tells the master whether more is wanted.

@@ -84,6 +84,9 @@ impl Engine {
             | TaskKind::NotLaunched
             | TaskKind::Unknown => {
                 self.drop_run(&run.id);
+                // A job of the same name may wait for it.
+                self.wake(&run.job);
+                self.index_job(&run.job);
             }
         }
     }
@@ -237,12 +240,15 @@ impl Engine {
             let attempt = run.attempt + 1;
             let id = RunId::new(run.due, attempt, &run.job, run.arguments.as_deref().unwrap_or(""));
             let job = run.job.clone();
-            self.put_run(Run {
+            let next = Run {
                 id,
                 attempt,
                 state: State::Retrying { at },
                 ..run
-            });
+            };
+            if !self.gives_way(now, &next) {
+                self.put_run(next);
+            }
             self.wake(&job);
             return;
         }
@@ -277,10 +283,15 @@ impl Engine {
         if run.kill_wanted {
             return self.killed(now, &run);
         }
-        self.wait_for_offer(Run {
+        let waiting = Run {
             state: State::Waiting { why: Why::NoOffer },
             ..run
-        });
+        };
+        if self.gives_way(now, &waiting) {
+            self.wake(&waiting.job);
+        } else {
+            self.wait_for_offer(waiting);
+        }
     }
 
     /// When a run of a job is over: one that waited for it may go on, and a job without any start left is disabled.
@@ -330,7 +341,7 @@ impl Engine {
             self.record(ended(&run, now, RunResult::Cancelled(why.into()), 0));
             self.drop_run(&run.id);
             if run.cause == Cause::Slot && run.attempt == 0 {
-                self.advance(name, run.due);
+                self.settle_with(now, &run, RunResult::Cancelled(why.into()));
             }
         }
     }

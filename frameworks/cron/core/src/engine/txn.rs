@@ -166,6 +166,11 @@ impl Engine {
             touched.insert(name);
         }
         for name in touched {
+            // The order of the queue and the alarms follow from the job as it is again.
+            let runs: Vec<RunId> = self.runs_of(&name).map(|run| run.id.clone()).collect();
+            for id in runs {
+                self.index_run(&id);
+            }
             self.index_job(&name);
         }
         for effect in txn.released {

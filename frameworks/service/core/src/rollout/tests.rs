@@ -217,6 +217,14 @@ fn without_a_deployment_old_ones_count_and_only_the_number_is_kept() {
 }
 
 #[test]
+fn after_a_dropped_deployment_those_that_serve_stay() {
+    let mut instances = running(1, 1);
+    instances.push(instance(7, 2, Condition::Running, Some(false)));
+    let decision = decide_on(&spec(1, 1.0, 1.0, true), Mode::Keeping, &instances);
+    assert_eq!(decision.end, [instances[1].id.clone()]);
+}
+
+#[test]
 fn an_instance_given_up_as_unreachable_is_replaced() {
     let instances = running(2, 2);
     let refs: Vec<&Instance> = instances.iter().collect();

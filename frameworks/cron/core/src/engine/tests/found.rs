@@ -19,3 +19,93 @@ fn while_a_write_is_under_way_no_tick_is_asked_for_and_none_is_kept() {
     env.engine.step(env.now, Input::Tick, &mut out);
     assert!(env.engine.arrived.is_empty());
 }
+
+fn kinds(env: &Env) -> Vec<(&'static str, u64)> {
+    let kind = |result: &RunResult| match result {
+        RunResult::Success => "success",
+        RunResult::Failed(_) => "failed",
+        RunResult::Lost(_) => "lost",
+        RunResult::Killed => "killed",
+        RunResult::Missed(_) => "missed",
+        RunResult::Superseded => "superseded",
+        RunResult::Cancelled(_) => "cancelled",
+    };
+    env.results()
+        .into_iter()
+        .map(|(result, slots)| (kind(result), slots))
+        .collect()
+}
+
+#[test]
+fn a_retry_gives_way_to_a_later_slot_that_waits_for_its_run_to_end() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R/2026-01-01T00:01:00Z/PT1M")).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let first = env.last();
+    env.task(&first, TaskKind::Running);
+    env.until("2026-01-01T00:02:10Z");
+    env.task(&first, TaskKind::Failed);
+    env.offer();
+    assert_eq!(env.launched.len(), 2);
+    assert_ne!(env.last(), first);
+    assert_eq!(kinds(&env), [("failed", 0), ("superseded", 0)]);
+    assert_eq!(env.engine.runs().len(), 1);
+}
+
+#[test]
+fn a_launch_that_came_to_nothing_gives_way_to_a_later_slot_and_says_so() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R/2026-01-01T00:01:00Z/PT1M")).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let first = env.last();
+    env.until("2026-01-01T00:02:10Z");
+    env.task(&first, TaskKind::NotLaunched);
+    env.offer();
+    assert_eq!(env.launched.len(), 2);
+    assert_eq!(kinds(&env), [("superseded", 0)]);
+}
+
+#[test]
+fn slots_before_one_that_is_cancelled_leave_a_record_too() {
+    let mut env = Env::new();
+    let mut spec = scheduled("a", "R/2026-01-01T00:01:00Z/PT1M");
+    spec.demand.cpus = 1_000.0;
+    env.put(spec).unwrap();
+    env.until("2026-01-01T00:03:10Z");
+    let disable = Call::Disable {
+        name: name("a"),
+        disabled: true,
+    };
+    env.call(disable).unwrap();
+    assert_eq!(kinds(&env), [("cancelled", 0), ("cancelled", 2)]);
+    assert_eq!(env.job("a").settled, ts("2026-01-01T00:03:00Z"));
+}
+
+#[test]
+fn a_refused_edit_leaves_the_queue_in_its_order() {
+    let mut env = Env::new();
+    let mut spec = scheduled("a", "R1/2026-01-01T00:01:00Z/PT1M");
+    spec.demand.cpus = 1_000.0;
+    env.put(spec.clone()).unwrap();
+    env.until("2026-01-01T00:01:10Z");
+    env.store_refuses = true;
+    spec.high_priority = true;
+    assert!(env.put(spec).is_err());
+    env.engine.check().unwrap();
+}
+
+#[test]
+fn a_run_of_a_new_job_waits_for_one_of_the_old_job_of_its_name_and_then_goes_on() {
+    let mut env = Env::new();
+    let spec = scheduled("a", "R1/2026-01-01T00:01:00Z/PT1M");
+    env.put(spec.clone()).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let old = env.last();
+    env.call(Call::Delete(name("a"))).unwrap();
+    env.put(scheduled("a", "R1/2026-01-01T00:02:00Z/PT1M")).unwrap();
+    env.until("2026-01-01T00:02:10Z");
+    assert_eq!(env.launched.len(), 1);
+    env.task(&old, TaskKind::Killed);
+    env.offer();
+    assert_eq!(env.launched.len(), 2);
+}

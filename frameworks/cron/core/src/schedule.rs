@@ -4,6 +4,10 @@
 //! so 31 January + P1M is 29 February, then 31 March again, and a slot pushed out of a gap does not drag the later ones
 //! with it. Calendar units move the wall clock of the job's zone, exact units are elapsed time. A wall-clock time that
 //! does not exist is moved forward by the gap's length; one that exists twice is its first.
+//!
+//! Cron expressions follow Vixie cron: one that names a single second, minute and hour runs once on each of its days, at
+//! the end of a gap it falls into and at the first of two; any other skips what does not exist and runs in both halves
+//! of what exists twice.
 
 use crate::period::{Period, PeriodError};
 use crate::zone::{self, ZoneError};

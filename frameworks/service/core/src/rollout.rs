@@ -92,14 +92,11 @@ fn keep(
 ) -> Decision {
     let target = spec.instances as usize;
     let have = new.len() + old.len();
-    let surplus = have.saturating_sub(target);
+    let too_many = have.saturating_sub(target);
     let serves = |instance: &&Instance| instance.is_serving(checked(instance), spec.has_readiness_checks);
     let (old_serving, old_rest): (Vec<&Instance>, Vec<&Instance>) = old.iter().partition(|i| serves(i));
     let (new_serving, new_rest): (Vec<&Instance>, Vec<&Instance>) = new.iter().partition(|i| serves(i));
-    let mut end = Vec::new();
-    for among in [old_rest, new_rest, old_serving, new_serving] {
-        end.extend(victims(spec, &among, surplus - end.len()));
-    }
+    let end = surplus(spec, [old_rest, new_rest, old_serving, new_serving], too_many);
     let done = have == target && end.is_empty();
     Decision {
         start: target.saturating_sub(have),
@@ -131,8 +128,10 @@ fn deploy(
             .all_max
             .saturating_sub(new.len() + old.len() + there.count()),
     };
-    let mut end = victims(spec, new, new.len().saturating_sub(target));
-    end.extend(replaced(spec, old, serving_new, bounds, checked));
+    let (new_serving, new_rest): (Vec<&Instance>, Vec<&Instance>) = new.iter().partition(serves);
+    let mut end = surplus(spec, [new_rest, new_serving], new.len().saturating_sub(target));
+    // Of those too many, none is counted on.
+    end.extend(replaced(spec, old, serving_new.min(target), bounds, checked));
     let done =
         new.len() == target && serving_new == target && old.is_empty() && ending.is_empty() && end.is_empty();
     Decision {
@@ -168,6 +167,15 @@ fn replaced(
     }
     if spec.instances == 0 {
         end = old.iter().map(|instance| instance.id.clone()).collect();
+    }
+    end
+}
+
+/// The first `count` to go, from the first of these that has any left.
+fn surplus<const N: usize>(spec: &AppSpec, among: [Vec<&Instance>; N], count: usize) -> Vec<InstanceId> {
+    let mut end = Vec::new();
+    for among in among {
+        end.extend(victims(spec, &among, count - end.len()));
     }
     end
 }

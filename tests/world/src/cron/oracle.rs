@@ -175,6 +175,11 @@ impl RunsOracle {
         if end.cause != Cause::Slot {
             return Ok(None);
         }
+        // A launch may have come to nothing and its run ended otherwise within one write.
+        let launched = before.runs.get(&end.id);
+        if let Some(run) = launched.filter(|run| matches!(run.state, State::Launched { .. })) {
+            self.gives_back(run);
+        }
         if let Some(key) = self.given_back(&end.job, &end.id, end.due) {
             self.fate(&key, end.due, Fate::Never(why), users)?;
             return Ok(Some(mark));

@@ -37,9 +37,12 @@ impl Engine {
     /// On the same stream: all that may have a task, but for launches that may still be on their way.
     pub(super) fn ask_again(&mut self, now: Timestamp) {
         let settled = now.checked_sub(LAUNCH_SETTLED).unwrap_or(Timestamp::MIN);
+        // From further ahead is one of before the clock was set back.
+        let ahead = now.checked_add(LAUNCH_SETTLED).unwrap_or(Timestamp::MAX);
         let active = self.runs.values().filter_map(|run| {
             let place = run.place()?;
-            let on_its_way = matches!(run.state, State::Launched { .. }) && place.at > settled;
+            let young = place.at > settled && place.at < ahead;
+            let on_its_way = young && matches!(run.state, State::Launched { .. });
             (!on_its_way).then(|| (run.id.clone(), Arc::clone(&place.agent)))
         });
         let active: Vec<(RunId, Arc<str>)> = active.collect();

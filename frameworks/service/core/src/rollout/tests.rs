@@ -217,6 +217,18 @@ fn without_a_deployment_old_ones_count_and_only_the_number_is_kept() {
 }
 
 #[test]
+fn scaling_down_ends_those_first_that_do_not_serve() {
+    let oldest = AppSpec {
+        kill_selection: KillSelection::OldestFirst,
+        ..spec(1, 1.0, 1.0, true)
+    };
+    let mut instances = running(2, 2);
+    instances.push(instance(9_000, 2, Condition::Running, None));
+    let decision = decide_on(&oldest, Mode::Deploying, &instances);
+    assert!(decision.end.contains(&instances[2].id) && decision.end.len() == 2);
+}
+
+#[test]
 fn after_a_dropped_deployment_those_that_serve_stay() {
     let mut instances = running(1, 1);
     instances.push(instance(7, 2, Condition::Running, Some(false)));

@@ -109,3 +109,14 @@ fn a_run_of_a_new_job_waits_for_one_of_the_old_job_of_its_name_and_then_goes_on(
     env.offer();
     assert_eq!(env.launched.len(), 2);
 }
+
+#[test]
+fn a_launch_from_before_the_clock_was_set_back_is_asked_about() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R1/2026-01-01T03:00:00Z/PT1H")).unwrap();
+    env.until("2026-01-01T03:00:00Z");
+    env.reconciled.clear();
+    env.now = ts("2026-01-01T01:00:00Z");
+    env.step(Input::Reconcile);
+    assert_eq!(env.reconciled.len(), 1);
+}

@@ -193,7 +193,7 @@ impl Engine {
         gives_way
     }
 
-    /// Once after a restart: a child whose parents have all succeeded is due. Their successes are stored, its run is
+    /// Once after a restart, or after a write was refused: a child whose parents have all succeeded is due. Their successes are stored, its run is
     /// not.
     pub(super) fn open_children(&mut self, now: Timestamp) {
         if !std::mem::take(&mut self.look_at_parents) {
@@ -202,7 +202,11 @@ impl Engine {
         let due = self
             .jobs
             .iter()
-            .filter(|(_, job)| job.parents_done() && !job.spec.disabled);
+            .filter(|(_, job)| job.parents_done() && !job.spec.disabled)
+            .filter(|(name, _)| {
+                let mut runs = self.runs_of(name);
+                !runs.any(|run| matches!(run.state, State::Waiting { .. }))
+            });
         let due: Vec<JobName> = due.map(|(name, _)| name.clone()).collect();
         for name in due {
             self.enqueue(&name, now, Cause::Parents, None);

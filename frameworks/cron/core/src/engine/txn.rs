@@ -166,13 +166,19 @@ impl Engine {
             touched.insert(name);
         }
         for name in touched {
-            // The order of the queue and the alarms follow from the job as it is again.
-            let runs: Vec<RunId> = self.runs_of(&name).map(|run| run.id.clone()).collect();
-            for id in runs {
-                self.index_run(&id);
+            // Runs that wait follow from the job as it is again, and so do the order of the queue and the alarms.
+            let runs: Vec<Run> = self.runs_of(&name).cloned().collect();
+            for run in runs {
+                if !run.is_durable() {
+                    self.runs.remove(&run.id);
+                    self.unlist(&run);
+                    self.txn.shown.insert(run.id.clone(), name.clone());
+                }
+                self.index_run(&run.id);
             }
             self.index_job(&name);
         }
+        self.look_at_parents = true;
         for effect in txn.released {
             match effect {
                 Effect::Answer(request, _) => {

@@ -120,3 +120,12 @@ fn a_launch_from_before_the_clock_was_set_back_is_asked_about() {
     env.step(Input::Reconcile);
     assert_eq!(env.reconciled.len(), 1);
 }
+
+#[test]
+fn a_refused_job_leaves_no_run_behind() {
+    let mut env = Env::new();
+    env.store_refuses = true;
+    assert!(env.put(scheduled("a", "R/2025-12-31T23:59:00Z/PT1M")).is_err());
+    assert!(env.engine.runs().is_empty(), "{:?}", env.engine.runs());
+    assert!(env.engine.jobs().is_empty());
+}

@@ -43,11 +43,6 @@ impl Look {
         self.paint(Tone::Good, if self.symbols { "✓" } else { "ok" })
     }
 
-    /// `✗` or `x`.
-    pub(crate) fn bad(self) -> String {
-        self.paint(Tone::Bad, if self.symbols { "✗" } else { "x" })
-    }
-
     /// `•` or `*`.
     pub(crate) fn waiting(self) -> String {
         self.paint(Tone::Waiting, if self.symbols { "•" } else { "*" })
@@ -128,7 +123,7 @@ mod tests {
     #[test]
     fn nothing_is_painted_without_colour() {
         let plain = Look::default();
-        assert_eq!((plain.good().as_str(), plain.bad().as_str()), ("ok", "x"));
+        assert_eq!((plain.good().as_str(), plain.waiting().as_str()), ("ok", "*"));
         assert_eq!(plain.paint(Tone::Bad, "late"), "late");
         let rich = Look {
             colour: true,

@@ -78,7 +78,7 @@ pub(super) async fn why(global: &Global, name: &str) -> Result<u8, Failure> {
     let is_app = async { Ok::<_, Failure>(Apps::find(global).await?.get(&id).await?.is_some()) };
     let is_job = async {
         let cron = Service::find(global, Kind::Cron).await?;
-        Ok::<_, Failure>(job::is_there(&cron, name).await?)
+        job::is_there(&cron, name).await
     };
     let (is_app, is_job) = futures_util::join!(is_app, is_job);
     match (is_app, is_job) {

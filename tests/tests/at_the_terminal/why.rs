@@ -148,7 +148,7 @@ fn jobs(bar: &mut Bar, up: &Up, master: &str) {
         "parent not run",
         master,
         ["job", "child"],
-        &["child", "parent"],
+        &["success of parent"],
     );
     let _off = cron.store(&job(
         "off",

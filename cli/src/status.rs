@@ -17,6 +17,10 @@ use std::collections::BTreeMap;
 pub(crate) async fn run(global: &Global, name: Option<&str>) -> Result<u8, Failure> {
     let leader = Leader::find(&masters(global)?).await?;
     let cluster = Cluster::read(&leader).await?;
+    if global.format() == Format::Env {
+        let text = addresses(&leader, global).await;
+        return Ok(output::print(&text).err().unwrap_or(0));
+    }
     let (service, cron) = futures_util::join!(read_service(&leader, global), read_cron(&leader, global));
     let (service, cron) = (service.ok(), cron.ok());
     if let Some(name) = name {
@@ -34,6 +38,18 @@ pub(crate) async fn run(global: &Global, name: Option<&str>) -> Result<u8, Failu
         _ => screen.text(),
     };
     Ok(output::print(&text).err().unwrap_or(0))
+}
+
+/// The cluster's addresses as a shell reads them: `eval "$(meseta status -o env)"`.
+async fn addresses(leader: &Leader, global: &Global) -> String {
+    let mut text = format!("export MESETA_MASTER={}\n", leader.at);
+    for (name, kind) in [("SERVICE", Kind::Service), ("CRON", Kind::Cron)] {
+        // A cluster without one of them has no address to tell.
+        if let Ok(found) = Service::find(global, kind).await {
+            text.push_str(&format!("export MESETA_{name}_URL={}\n", found.at.url()));
+        }
+    }
+    text
 }
 
 /// What the service says.

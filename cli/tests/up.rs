@@ -181,6 +181,45 @@ fn after_a_kill_of_up_itself_the_cluster_runs_on_and_the_next_one_takes_over() {
     assert_eq!(up.left(), Vec::<String>::new());
 }
 
+/// The ids of the tasks that run.
+fn task_ids(up: &Up) -> Vec<String> {
+    let tasks = up.ask(&["task", "list", "--json", "--state", "running"]);
+    let tasks: serde_json::Value = serde_json::from_str(&tasks).unwrap();
+    let id = |task: &serde_json::Value| task["task_id"]["value"].as_str().unwrap().to_owned();
+    let ids = tasks.as_array().unwrap().iter().map(id);
+    let mut ids: Vec<String> = ids.filter(|id| id.starts_with("web.")).collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn the_examples_come_up_survive_a_kill_of_everything_and_come_back() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let (web, clock) = (format!("{examples}/web.json"), format!("{examples}/clock.json"));
+    let mut up = Up::start(&[&web, &clock]);
+    assert!(up.up.said().contains("app /web  3/3 healthy"), "{}", up.up.said());
+    assert!(up.up.said().contains("first run ok"), "{}", up.up.said());
+    let env = up.ask(&["status", "-o", "env"]);
+    assert!(env.contains("MESETA_SERVICE_URL=http://127.0.0.1:"), "{env}");
+    let ids = task_ids(&up);
+    assert_eq!(ids.len(), 3);
+    for role in ["service", "cron", "agent", "master"] {
+        signal_pid(up.pids(role)[0], Signal::SIGKILL);
+    }
+    up.up.signal(Signal::SIGKILL);
+    assert_eq!(up.up.wait(), None);
+    up.again();
+    assert_eq!(task_ids(&up), ids, "every instance goes on");
+    up.up.signal(Signal::SIGINT);
+    assert_eq!(up.up.wait(), Some(0));
+    assert_eq!(up.left(), Vec::<String>::new());
+    // Without files: what was there comes back by itself, as new instances.
+    up.again_with(&[]);
+    up.up.wait_said("found /web and clock from");
+    assert!(up.up.said().contains("app /web  3/3 healthy"), "{}", up.up.said());
+    assert_eq!(task_ids(&up).iter().filter(|id| ids.contains(id)).count(), 0);
+}
+
 #[test]
 fn other_flags_replace_the_processes_that_were_left_and_keep_their_tasks() {
     let mut up = Up::start(&["--agents", "2"]);

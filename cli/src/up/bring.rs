@@ -135,7 +135,8 @@ impl Servers {
         };
         if definition.kind == What::Job {
             let cron = self.cron.as_ref().ok_or_else(|| without("--no-cron"))?;
-            return job::put(cron, definition).await;
+            // One that is there as it should be keeps its place in its schedule.
+            return job::submit(cron, definition).await.map(|_| ());
         }
         let service = self.service.as_ref().ok_or_else(|| without("--no-service"))?;
         let path = format!("/v2/apps/{}", definition.id.trim_start_matches('/'));

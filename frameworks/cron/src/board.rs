@@ -120,9 +120,7 @@ impl Board {
         match applied {
             Applied::Job(job) => {
                 let name = job.spec.name.clone();
-                let Some(shard) = self.shards.get_mut(Board::shard(&name)) else {
-                    return None;
-                };
+                let shard = self.shards.get_mut(Board::shard(&name))?;
                 match Arc::make_mut(shard).get_mut(&name) {
                     // Another life of the name begins with nothing.
                     Some(seen) if seen.job.generation != job.generation => *seen = Arc::new(Seen::new(job)),

@@ -19,6 +19,10 @@
 //! Queues: asks of handlers (`owner::ASKS_MAX`), looks of readers (`owner::LOOKS_MAX`), inputs that wait for a write
 //! (`owner::BACKLOG_MAX`), messages to owners (`notify::QUEUE_MAX`).
 
+#[allow(
+    clippy::result_large_err,
+    reason = "what refuses a request is its whole answer, made once and moved once"
+)]
 mod api;
 mod board;
 mod config;

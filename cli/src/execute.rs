@@ -13,6 +13,7 @@ use crate::failure::{Failure, exit};
 use crate::text::age;
 use futures_util::future::pending;
 use meseta_sdk::endpoint::Endpoint;
+use meseta_sdk::proto::task_status::Reason;
 use meseta_sdk::proto::{TaskState, TaskStatus};
 use meseta_sdk::task::{Needs, Shortage, Task};
 use meseta_sdk::{Client, Config, Event, Events, Exit, Framework, Offer, Stop};
@@ -37,6 +38,8 @@ const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(3);
 /// How much longer a killed task is waited for: the word of its end travels over agent and master.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the agent's own word on an end is awaited, whose first retry is due after 10 s.
+const OWN_WORD_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs with the masters of the command line.
 pub(crate) async fn run(global: &Global, args: &ExecuteArgs) -> Result<u8, Failure> {
@@ -99,6 +102,7 @@ pub(crate) async fn on(
         lost: false,
         interrupted: false,
         timed_out: false,
+        hearsay: None,
         pumps: Pumps::default(),
     };
     job.run(events, deadline, interrupts).await
@@ -164,6 +168,8 @@ struct Job<'a> {
     lost: bool,
     interrupted: bool,
     timed_out: bool,
+    /// The end as a reconciliation tells it, which has no exit status, and until when the agent's own word is awaited.
+    hearsay: Option<(Verdict, Instant)>,
     pumps: Pumps,
 }
 
@@ -211,6 +217,11 @@ impl Job<'_> {
                     let what = format!("{} did not end within --timeout and its grace", self.task_id);
                     let fate = "its agent may be out of reach; it ends when the agent is back";
                     return Err(Failure::new("timeout", exit::TIMEOUT, what).detail(fate.to_owned()));
+                }
+                () = until(self.hearsay.as_ref().map(|(_, until)| *until)), if self.hearsay.is_some() => {
+                    if let Some((verdict, _)) = self.hearsay.take() {
+                        return self.end(verdict, interrupts).await;
+                    }
                 }
                 () = until(explain), if explain.is_some() => {
                     explain = None;
@@ -367,6 +378,13 @@ impl Job<'_> {
             }
             TaskState::TaskUnreachable => {
                 self.say("its agent cannot be reached; it may still run");
+                None
+            }
+            TaskState::TaskFailed | TaskState::TaskKilled
+                if status.uuid.is_none() && status.reason() == Reason::Reconciliation =>
+            {
+                let until = Instant::now() + OWN_WORD_WITHIN;
+                self.hearsay.get_or_insert((verdict::of(status), until));
                 None
             }
             _ => Some(verdict::of(status)),

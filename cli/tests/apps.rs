@@ -256,7 +256,7 @@ fn logs_are_those_of_all_instances(up: &Up) {
             Err(out)
         }
     });
-    logs.signal(Signal::SIGINT);
+    logs.signal(Signal::SIGTERM);
     logs.wait();
     up.ask(&["app", "scale", "web", "2"]);
 }
@@ -500,7 +500,7 @@ fn events_are_followed(up: &Up) {
             .any(|l| l.contains("Z status_update_event brief.") && l.contains(" running on ")),
         "{out}"
     );
-    events.signal(Signal::SIGINT);
+    events.signal(Signal::SIGTERM);
     events.wait();
     let past = up.ask(&["events", "--app", "brief"]);
     assert!(

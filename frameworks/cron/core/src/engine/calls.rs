@@ -79,7 +79,7 @@ impl Engine {
         };
         let name = spec.name.clone();
         if !same {
-            self.cancel_waiting(now, &name, "the schedule was changed");
+            self.end_waiting(now, &name, &RunResult::Superseded);
         }
         let keeps_parents = before.parents() == parents_of(&spec);
         // The schedule's anchor may be "now": the one that was sent first stays.
@@ -112,13 +112,15 @@ impl Engine {
         let runs: Vec<Run> = self.runs_of(name).cloned().collect();
         for run in runs {
             if matches!(run.state, State::Retrying { .. }) && run.attempt > spec.retries {
-                self.record(super::due::ended(
-                    &run,
-                    now,
-                    RunResult::Cancelled("no retries are left".into()),
-                    0,
-                ));
+                // Its last attempt has its record: with that, it has failed for good.
                 self.drop_run(&run.id);
+                self.exhausted(
+                    now,
+                    &run,
+                    spec.retries,
+                    spec.soft_error,
+                    "no retries are left".into(),
+                );
             } else {
                 self.index_run(&run.id);
             }

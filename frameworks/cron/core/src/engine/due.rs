@@ -10,6 +10,9 @@ use crate::run::{Cause, Ended, Run, RunId, RunResult, State, Why};
 use jiff::Timestamp;
 use std::sync::Arc;
 
+/// Why a slot was missed that nobody was there for.
+const NOBODY_THERE: &str = "it was due while nobody could start it";
+
 impl Engine {
     /// The moment at which the job's next slot is due: the first that is neither settled nor waiting already. `None`
     /// when there is none or it cannot start.
@@ -154,8 +157,7 @@ impl Engine {
             .is_some_and(|epsilon| now.duration_since(newest.at) > epsilon);
         self.supersede_waiting(now, name);
         if late {
-            let why = "it was due while nobody could start it".into();
-            self.settle_slots(now, name, newest.at, RunResult::Missed(why));
+            self.settle_slots(now, name, newest.at, RunResult::Missed(NOBODY_THERE.into()));
             self.after_end(now, name);
         } else {
             self.enqueue(name, newest.at, Cause::Slot, None);
@@ -263,6 +265,20 @@ impl Engine {
         };
         run.state = State::Waiting { why };
         self.put_run(run);
+    }
+
+    /// Settles what a run that starts has left behind: slots that were past their epsilon are missed, the others gave way
+    /// to it.
+    pub(super) fn settle_passed(&mut self, now: Timestamp, run: &Run) {
+        let missed = self.jobs.get(&run.job).and_then(|job| {
+            let too_old = now.checked_sub(job.spec.epsilon?).ok()?.min(run.due);
+            let until = too_old.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?;
+            Some(job.schedule()?.newest(job.settled, until)?.at)
+        });
+        if let Some(missed) = missed {
+            self.settle_slots(now, &run.job, missed, RunResult::Missed(NOBODY_THERE.into()));
+        }
+        self.settle_with(now, run, RunResult::Superseded);
     }
 
     /// Settles all slots before a run's own with one result, and its own by the run.

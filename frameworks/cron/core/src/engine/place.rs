@@ -3,7 +3,7 @@
 use super::{Engine, HOLD, Held};
 use crate::io::{Effect, Offer};
 use crate::job::{Constraint, Demand, JobSpec, Operator};
-use crate::run::{Cause, Place, Run, RunId, RunResult, State, Why};
+use crate::run::{Cause, Place, Run, RunId, State, Why};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Engine {
     /// The run is recorded as launched, and its slot, with all before it, as settled.
     fn launch(&mut self, now: Timestamp, run: Run, place: Place) -> Run {
         if run.cause == Cause::Slot && run.attempt == 0 {
-            self.settle_with(now, &run, RunResult::Superseded);
+            self.settle_passed(now, &run);
         }
         if let Some(job) = self.job_mut(&run.job) {
             // Any start uses up what the parents did.

@@ -258,7 +258,15 @@ impl Engine {
         self.exhausted(now, &run, spec.retries, spec.soft_error, message);
     }
 
-    fn exhausted(&mut self, now: Timestamp, run: &Run, retries: u32, soft_error: bool, message: Arc<str>) {
+    /// A run has failed for good.
+    pub(super) fn exhausted(
+        &mut self,
+        now: Timestamp,
+        run: &Run,
+        retries: u32,
+        soft_error: bool,
+        message: Arc<str>,
+    ) {
         let limit = self.config.disable_after_failures;
         let Some(job) = self.job_mut(&run.job) else { return };
         job.counters.error += 1;
@@ -335,16 +343,21 @@ impl Engine {
 
     /// Takes back every run of a job that has no task yet.
     pub(super) fn cancel_waiting(&mut self, now: Timestamp, name: &JobName, why: &str) {
+        self.end_waiting(now, name, &RunResult::Cancelled(why.into()));
+    }
+
+    /// Ends every run of a job that has no task yet, each with this result.
+    pub(super) fn end_waiting(&mut self, now: Timestamp, name: &JobName, result: &RunResult) {
         let waiting: Vec<Run> = self
             .runs_of(name)
             .filter(|run| !run.is_active())
             .cloned()
             .collect();
         for run in waiting {
-            self.record(ended(&run, now, RunResult::Cancelled(why.into()), 0));
+            self.record(ended(&run, now, result.clone(), 0));
             self.drop_run(&run.id);
             if run.cause == Cause::Slot && run.attempt == 0 {
-                self.settle_with(now, &run, RunResult::Cancelled(why.into()));
+                self.settle_with(now, &run, result.clone());
             }
         }
     }

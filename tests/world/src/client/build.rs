@@ -58,7 +58,6 @@ pub(crate) fn wish(name: &str) -> Wish {
 fn filters(refuse: Duration) -> Option<v1::Filters> {
     Some(v1::Filters {
         refuse_seconds: Some(refuse.as_secs_f64()),
-        ..Default::default()
     })
 }
 

@@ -33,6 +33,9 @@ fn wish(spec: &AppSpec) -> Wish {
     }
 }
 
+/// A call, what its apps will be if it is taken, and the instances it ends.
+type Asked = (Call, Vec<(AppId, Becomes)>, Vec<InstanceId>);
+
 /// What an app will be if a call is taken.
 #[derive(Clone, Debug)]
 enum Becomes {
@@ -248,7 +251,7 @@ impl AppUsers {
     }
 
     /// The next call, unless all is busy.
-    fn next(&mut self, engine: &Engine) -> Option<(Call, Vec<(AppId, Becomes)>, Vec<InstanceId>)> {
+    fn next(&mut self, engine: &Engine) -> Option<Asked> {
         let app = AppId::recorded(APPS[self.random.below(APPS.len() as u64) as usize]);
         if self.is_busy(&app) {
             return None;
@@ -276,12 +279,7 @@ impl AppUsers {
         }
     }
 
-    fn kill(
-        &mut self,
-        app: &AppId,
-        engine: &Engine,
-        force: bool,
-    ) -> Option<(Call, Vec<(AppId, Becomes)>, Vec<InstanceId>)> {
+    fn kill(&mut self, app: &AppId, engine: &Engine, force: bool) -> Option<Asked> {
         let all: Vec<InstanceId> = engine.instances_of(app).map(|i| i.id.clone()).collect();
         let some: Vec<InstanceId> = all.into_iter().filter(|_| self.random.below(2) == 0).collect();
         if some.is_empty() {
@@ -300,11 +298,7 @@ impl AppUsers {
         Some((call, becomes, some))
     }
 
-    fn cancel(
-        &mut self,
-        engine: &Engine,
-        force: bool,
-    ) -> Option<(Call, Vec<(AppId, Becomes)>, Vec<InstanceId>)> {
+    fn cancel(&mut self, engine: &Engine, force: bool) -> Option<Asked> {
         let deployment: Arc<Deployment> = engine.deployments().next().cloned()?;
         let apps: Vec<AppId> = deployment.before.iter().map(|(app, _)| app.clone()).collect();
         if apps.iter().any(|app| self.is_busy(app)) {

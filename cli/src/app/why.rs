@@ -1,4 +1,4 @@
-//! `app why`: verdict, funnel, ways out. Reads what there is to read, lets [`decide`] decide, prints.
+//! `app why`: verdict, funnel, ways out. Reads what there is to read, lets [`decide::decide`] decide, prints.
 
 mod decide;
 

@@ -112,8 +112,11 @@ pub(crate) struct FieldArgs {
     /// The command line
     #[arg(long, value_name = "CMD")]
     pub(crate) cmd: Option<String>,
-    /// ISO 8601 (R[n]/START/PERIOD) or a cron expression
-    #[arg(long, value_name = "SCHEDULE")]
+    #[arg(
+        long,
+        value_name = "SCHEDULE",
+        help = "ISO 8601 (R[n]/START/PERIOD) or a cron expression"
+    )]
     pub(crate) schedule: Option<String>,
     /// The zone of the schedule, for example Europe/Paris
     #[arg(long, value_name = "ZONE")]

@@ -237,12 +237,12 @@ impl Job {
             let due = due.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
             *started.entry((due, attempt.to_owned())).or_default() += 1;
         }
-        // An entry may stand for several slots: the one it names and those before it.
+        // An entry may stand for several slots: the one it names and those after it.
         let mut recorded: BTreeMap<i64, String> = BTreeMap::new();
         for run in &runs {
             let due = due(run);
             for n in 0..run["slots"].as_i64().unwrap_or(1) {
-                recorded.insert(due - n * period, crate::service::text(&run["result"]));
+                recorded.insert(due + n * period, crate::service::text(&run["result"]));
             }
         }
         let dues: BTreeSet<i64> = started

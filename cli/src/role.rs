@@ -7,6 +7,7 @@
 mod agent;
 mod config;
 mod cron;
+mod framework;
 mod log;
 mod master;
 mod service;

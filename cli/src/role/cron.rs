@@ -2,16 +2,12 @@
 //!
 //! SIGTERM and SIGINT leave its runs going, for the next start or until the failover timeout.
 
-use super::{fail, log, parse, run};
+use super::{fail, framework, log, parse, run};
 use crate::failure::exit;
 use jiff::Timestamp;
 use meseta_cron::{Config, CronFlags, Env};
-use meseta_store::{Embedded, OpenError, Store};
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 const ROLE: &str = "cron";
@@ -42,19 +38,13 @@ async fn serve(flags: CronFlags) -> u8 {
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
         return fail(ROLE, exit::FAILED, "signals cannot be handled");
     };
-    let store = match open(flags.work_dir.clone()).await {
+    let store = match framework::open(flags.work_dir.clone(), STORE).await {
         Ok(store) => store,
         Err((code, text)) => return fail(ROLE, code, &text),
     };
-    let listener = match TcpListener::bind((flags.http_address, flags.http_port)).await {
+    let listener = match framework::listen(flags.http_address, flags.http_port).await {
         Ok(listener) => listener,
-        Err(error) => {
-            let text = format!(
-                "cannot listen on {}:{}: {error}",
-                flags.http_address, flags.http_port
-            );
-            return fail(ROLE, exit::FAILED, &text);
-        }
+        Err((code, text)) => return fail(ROLE, code, &text),
     };
     let env = Env {
         listener,
@@ -74,25 +64,5 @@ async fn serve(flags: CronFlags) -> u8 {
     match ended.exit_code() {
         0 => 0,
         code => fail(ROLE, code, &ended.to_string()),
-    }
-}
-
-async fn open(folder: PathBuf) -> Result<Arc<dyn Store>, (u8, String)> {
-    let opened = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&folder)
-            .map_err(|e| (exit::FAILED, format!("cannot make {}: {e}", folder.display())))?;
-        Embedded::open(folder.join(STORE)).map_err(|error| {
-            let code = match error {
-                OpenError::InUse { .. } => exit::TRY_AGAIN,
-                OpenError::Foreign { .. } | OpenError::TooNew { .. } => exit::USAGE,
-                OpenError::Io { .. } | OpenError::Damaged { .. } => exit::FAILED,
-            };
-            (code, error.to_string())
-        })
-    });
-    match opened.await {
-        Ok(Ok(store)) => Ok(Arc::new(store)),
-        Ok(Err(failure)) => Err(failure),
-        Err(broken) => Err((exit::FAILED, broken.to_string())),
     }
 }

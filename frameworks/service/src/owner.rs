@@ -18,7 +18,7 @@ use crate::probe::{Probers, Verdict};
 use crate::status;
 use crate::view::QueueEntry;
 use crate::wish::Wishes;
-use meseta_sdk::{Client, Event, Events, Exit};
+use meseta_sdk::{Client, Event, Events, Exit, Stop};
 use meseta_service_core::app::AppId;
 use meseta_service_core::engine::Engine;
 use meseta_service_core::instance::InstanceId;
@@ -196,7 +196,8 @@ impl Owner {
         }
     }
 
-    /// Ends in good order: whoever was promised an answer gets it if the store gives one soon. Tasks run on.
+    /// Ends in good order: whoever was promised an answer gets it if the store gives one soon, and what is said to the
+    /// master is said. Tasks run on until the failover timeout, or until it is back.
     async fn stopped(mut self) -> Ended {
         if self.commit.is_some() {
             let last = tokio::time::timeout(LAST_COMMIT, answered(&mut self.commit)).await;
@@ -204,6 +205,9 @@ impl Owner {
                 self.committed(outcome);
             }
         }
+        // Before our end of its events goes, which would cut off what is under way.
+        let exit = self.doors.client.stop(Stop::Failover).await;
+        tracing::debug!(%exit, "the client ended");
         Ended::Stopped
     }
 

@@ -7,7 +7,7 @@ use crate::metrics::Counters;
 use crate::owner::{ASKS_MAX, Doors, EVENTS_MAX, Ended, Handle, Info, Model, Owner};
 use crate::probe::Probers;
 use crate::recover::{self, Found, RecoverError};
-use meseta_sdk::{Client, Framework, IdentityStore, Stop};
+use meseta_sdk::{Client, Framework, IdentityStore};
 use meseta_service_core::engine::Engine;
 use meseta_store::Store;
 use meseta_types::FrameworkId;
@@ -74,7 +74,6 @@ pub struct Running {
     subscribed: watch::Receiver<bool>,
     owner: JoinHandle<Ended>,
     served: JoinHandle<()>,
-    client: Client,
     abdicated: Arc<AtomicBool>,
     _abdication: AbortOnDrop,
 }
@@ -133,9 +132,6 @@ impl Running {
             Ok(ended) => ended,
             Err(broken) => Ended::Broken(broken.to_string()),
         };
-        // Its tasks live on until the failover timeout, or until it is back.
-        let exit = self.client.stop(Stop::Failover).await;
-        tracing::debug!(%exit, "the client ended");
         if let Err(broken) = (&mut self.served).await {
             tracing::error!("the task of the listener broke: {broken}");
         }
@@ -192,7 +188,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     };
     let doors = Doors {
         store: env.store,
-        client: client.clone(),
+        client,
         events,
         asks: asked,
         told,
@@ -245,7 +241,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         subscribed,
         owner,
         served,
-        client,
         abdicated,
         _abdication: AbortOnDrop(abdication),
     })

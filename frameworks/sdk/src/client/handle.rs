@@ -253,12 +253,20 @@ impl Client {
     }
 
     async fn request(&self, command: Command) -> Result<Sent, CallError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let request = Request { command, answer };
         if self.requests.send(request).await.is_err() {
             return Err(CallError::Stopped);
         }
-        answered.await.unwrap_or(Err(CallError::Stopped))
+        let mut exit = self.exit.clone();
+        let told = tokio::select! {
+            biased;
+            told = &mut answered => told.ok(),
+            // What was put into the queue while the shell closed it lies there as long as there are handles, and nobody
+            // answers it. All answers there are were given before the exit was told.
+            _ = exit.wait_for(Option::is_some) => answered.try_recv().ok(),
+        };
+        told.unwrap_or(Err(CallError::Stopped))
     }
 }
 
@@ -290,5 +298,57 @@ fn wire_agent(id: &AgentId) -> v1::AgentId {
 fn wire_executor(id: &ExecutorId) -> v1::ExecutorId {
     v1::ExecutorId {
         value: id.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::driver::CallSeq;
+
+    /// A client whose shell is the test.
+    fn client() -> (Client, mpsc::Receiver<Request>, watch::Sender<Option<Exit>>) {
+        let (requests, requested) = mpsc::channel(COMMANDS_MAX);
+        let (exited, exit) = watch::channel(None);
+        let client = Client {
+            framework_id: FrameworkId::new("f").unwrap(),
+            requests,
+            exit,
+        };
+        (client, requested, exited)
+    }
+
+    /// A request can come into the queue when the shell has emptied it for the last time.
+    #[tokio::test]
+    async fn a_call_that_crosses_the_end_of_the_client_is_answered() {
+        let (client, unread, exited) = client();
+        let calls = async { tokio::join!(client.suppress(Vec::new()), client.stop(Stop::Failover)) };
+        let ends = async {
+            while unread.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            exited.send_replace(Some(Exit::Stopped));
+        };
+        let both = async { tokio::join!(calls, ends) };
+        let limit = Duration::from_secs(60);
+        let ((suppressed, exit), ()) = tokio::time::timeout(limit, both).await.unwrap();
+        assert_eq!((suppressed, exit), (Err(CallError::Stopped), Exit::Stopped));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_before_the_end_counts() {
+        let (client, mut requested, exited) = client();
+        let sent = Sent {
+            seq: CallSeq(7),
+            epoch: Epoch(1),
+        };
+        let answers = async {
+            let request = requested.recv().await.unwrap();
+            request.answer.send(Ok(sent)).unwrap();
+            exited.send_replace(Some(Exit::Stopped));
+        };
+        let (answer, ()) = tokio::join!(client.revive(Vec::new()), answers);
+        assert_eq!(answer, Ok(sent));
     }
 }

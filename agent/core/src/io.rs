@@ -82,8 +82,9 @@ pub enum Input {
         /// The error's text when the container could not be resized.
         outcome: Result<(), Arc<str>>,
     },
-    /// The supervisor died and a new one runs: these containers survived (adopted); every other one is gone. Comes before
-    /// the new one is asked for anything, and nothing the old one said of the lost ones comes after it.
+    /// The supervisor died and a new one runs: these containers survived (adopted); every other one that was launched is
+    /// gone, and nothing the old one said of the lost ones comes after it. Launches without an answer are carried out by
+    /// the new one, and answered as ever.
     SupervisorRestarted(Vec<FoundContainer>),
     /// Answer to [`Effect::Probe`].
     ProbeDone {

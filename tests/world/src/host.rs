@@ -321,18 +321,25 @@ impl World {
         self.at(wait, Event::Agent(i, life, input));
     }
 
-    /// The supervisor dies; some of its containers may outlive it.
+    /// The supervisor dies; some of its containers may outlive it. Launches under way are the next one's; what it finds to
+    /// have begun and ended meanwhile is told so.
     pub(crate) fn supervisor_dies(&mut self, i: usize, some_survive: bool) {
         let node = &mut self.agents[i];
-        let mut dead = Vec::new();
+        let (mut dead, mut unseen) = (Vec::new(), Vec::new());
         for (id, container) in &mut node.host.containers {
             let spared = some_survive && node.random.below(2) == 0;
-            if container.phase == Phase::Starting || (container.phase == Phase::Running && !spared) {
-                dead.push(id.clone());
+            match container.phase {
+                Phase::Running if !spared => dead.push(id.clone()),
+                Phase::Starting if !spared => unseen.push(id.clone()),
+                Phase::Starting | Phase::Running | Phase::Ended(_) => {}
             }
         }
         if !dead.is_empty() {
             self.see(Mark::SupervisorDeath);
+        }
+        let launching = |c: &Container| c.phase == Phase::Starting;
+        if self.agents[i].host.containers.values().any(launching) {
+            self.see(Mark::SupervisorDeathWhileLaunching);
         }
         self.perish(i, &dead);
         let node = &self.agents[i];
@@ -341,6 +348,10 @@ impl World {
             // Told before anything is ordered of the new supervisor.
             let survivors = node.host.found();
             self.agent_input(i, life, Input::SupervisorRestarted(survivors));
+        }
+        for id in unseen {
+            self.container_started(i, id.clone());
+            self.container_ends(i, &id, Termination::default());
         }
     }
 

@@ -43,6 +43,7 @@ marks! {
         TaskSurvived => "a task ran through the restart of its agent and ended afterwards",
         ExitWhileAway => "a task ended while its agent was down",
         SupervisorDeath => "a supervisor died with tasks running",
+        SupervisorDeathWhileLaunching => "a supervisor died while it launched",
         Reboot => "a host was restarted with tasks on it",
         TornLog => "an agent's log was torn in the middle of a batch",
         Compaction => "an agent's log was compacted",

@@ -51,7 +51,8 @@ impl AgentCore {
         }
     }
 
-    /// The new supervisor has these; every other container is gone, and nobody saw how.
+    /// The new supervisor has these; every other container that was launched is gone, and nobody saw how. A launch without
+    /// an answer is the new supervisor's, and has its answer from there.
     pub(super) fn supervisor_restarted(&mut self, survivors: Vec<FoundContainer>) {
         let alive = |id: &ContainerId| survivors.iter().find(|s| s.container_id == *id);
         let ended: Vec<(ContainerId, Termination)> = self
@@ -65,13 +66,7 @@ impl AgentCore {
             .collect();
         for (id, termination) in ended {
             match self.executor_mut(&id).map(|e| e.host) {
-                Some(Host::Waiting) => {}
-                Some(Host::Starting) => {
-                    let why = termination
-                        .message
-                        .unwrap_or_else(|| Arc::from("supervisor ended"));
-                    self.launch_failed(&id, LaunchFailure::Launch(why));
-                }
+                Some(Host::Waiting | Host::Starting) => {}
                 Some(Host::Up | Host::Gone) | None => self.exited(&id, termination),
             }
         }

@@ -262,3 +262,15 @@ fn the_supervisors_death_is_reported_for_every_task_it_took_along() {
     assert_eq!(env.effects(), [Effect::Forget(lost)]);
     assert_eq!(env.task("t2").state, TaskState::Running);
 }
+
+#[test]
+fn a_launch_under_way_when_the_supervisor_dies_is_the_next_ones() {
+    let mut env = Env::registered();
+    env.master(run(framework(), command("t1")));
+    let order = env.launch_order();
+    env.out.clear();
+    env.input(Input::SupervisorRestarted(Vec::new()));
+    env.nothing_else();
+    env.started(&order.container_id);
+    assert_eq!(env.ack_all(), [TaskState::Starting, TaskState::Running]);
+}

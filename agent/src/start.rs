@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// A supervisor that is not there after this long is not coming.
+/// A supervisor that is not there after this long is not coming, and one that is told to end and has not by then hangs.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the agent can do, by Mesos's names.
@@ -176,7 +176,12 @@ impl Running {
         let _ = self.forward.await;
         if let Ended::Stopped(_) = ended {
             // All its containers are gone: nothing is left to supervise. It may have gone before us.
-            let _ = self.containerizer.stop_supervisor().await;
+            let stopped = tokio::time::timeout(SUPERVISOR_TIMEOUT, self.containerizer.stop_supervisor());
+            if stopped.await.is_err() {
+                tracing::error!(
+                    "the supervisor did not end within {SUPERVISOR_TIMEOUT:?}; it is left behind"
+                );
+            }
         }
         ended
     }

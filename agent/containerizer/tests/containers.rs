@@ -374,6 +374,24 @@ async fn launches_given_while_the_supervisor_dies_start_exactly_once() {
 }
 
 #[tokio::test]
+async fn a_supervisor_that_replaces_a_dead_one_hears_that_it_is_to_end() {
+    let host = Host::new().await;
+    let dead = host.supervisor();
+    kill(dead, 9);
+    // Reaped by whoever started it: its end of the connection is closed, and there is no other one yet.
+    wait_until("it is gone", || {
+        !std::path::Path::new(&format!("/proc/{dead}")).exists()
+    })
+    .await;
+    host.containerizer.stop_supervisor().await.unwrap();
+    let folder = host.folder().to_owned();
+    wait_until("no process of the test is left", || {
+        processes_of(&folder).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_dead_launcher_is_replaced() {
     let mut host = Host::new().await;
     assert_eq!(host.run("before", "true").await, 0);

@@ -21,7 +21,7 @@ use meseta_types::ContainerId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
@@ -94,7 +94,7 @@ impl Link {
             doomed: BTreeSet::new(),
             live: running.map(|f| f.id.clone()).collect(),
             jobs: FuturesUnordered::new(),
-            last_helper: 0,
+            last_helper: unused_helper(),
             stopping: None,
         }
     }
@@ -268,6 +268,9 @@ impl Link {
         for id in self.doomed.clone() {
             self.ask_destroy(&id);
         }
+        if self.stopping.is_some() {
+            self.ask(&Ask::Stop);
+        }
     }
 
     fn ask(&mut self, ask: &Ask) {
@@ -351,7 +354,8 @@ impl Link {
         self.backlog.push_back(Event::LaunchFailed { id, failure });
     }
 
-    /// A key of our own that no container has: ids have no slash.
+    /// A key of our own that no container has: ids have no slash, and that no helper of an earlier life has, which the
+    /// supervisor may still be ending.
     fn helper_key(&mut self, what: &str, id: &ContainerId) -> String {
         self.last_helper += 1;
         format!("{what}/{id}/{}", self.last_helper)
@@ -525,6 +529,12 @@ impl Link {
             self.backlog.push_back(Event::Unknown { id });
         }
     }
+}
+
+/// The number before those of this life's helpers.
+fn unused_helper() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or_default()
 }
 
 /// A check that cannot be started is the task's failure when its program is; else it is nobody's.

@@ -76,6 +76,10 @@ const INSTANCES_PER_COMMIT: usize = 2_000;
 /// How long apps rest after the store refused a change of them.
 const REST: Duration = Duration::from_secs(1);
 
+/// A task of which the master says nothing is asked about again, at first after the former and at last every latter: one
+/// that has just begun to lead is silent about an agent until that is back.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(16));
+
 /// What is known of one app.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -117,6 +121,12 @@ pub struct Engine {
     /// loop.
     resting: BTreeSet<AppId>,
     rest_until: Wall,
+    /// Instances whose task the master was asked about on this stream, and of which nothing was heard since.
+    unheard: BTreeSet<InstanceId>,
+    /// When they are asked about again, and how long that took to come.
+    ask_again: (Wall, Duration),
+    /// When this stream began: what was launched before was asked about, and cannot be on its way any more.
+    connected_at: Wall,
     offers: BTreeMap<Arc<str>, Offer>,
     connected: bool,
     wanted: Option<bool>,
@@ -169,6 +179,9 @@ impl Engine {
             marked: BTreeSet::new(),
             resting: BTreeSet::new(),
             rest_until: Wall(0),
+            unheard: BTreeSet::new(),
+            ask_again: (Wall(0), Duration::ZERO),
+            connected_at: Wall(0),
             offers: BTreeMap::new(),
             connected: false,
             wanted: None,
@@ -253,7 +266,8 @@ impl Engine {
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let delay = self.delays.next_end();
         let rest = (!self.resting.is_empty()).then_some(self.rest_until);
-        [alarm, delay, rest].into_iter().flatten().min()
+        let ask = (!self.unheard.is_empty()).then_some(self.ask_again.0);
+        [alarm, delay, rest, ask].into_iter().flatten().min()
     }
 
     /// The apps that are not leaving, by id.
@@ -308,11 +322,12 @@ impl Engine {
         match input {
             Input::Tick | Input::Committed(..) => {}
             Input::Call(request, call) => self.call(now, request, call),
-            Input::Connected => self.connect(),
+            Input::Connected => self.connect(now),
             Input::Disconnected => {
                 self.connected = false;
                 self.wanted = None;
                 self.offers.clear();
+                self.unheard.clear();
             }
             Input::Offers(offers) => {
                 for offer in offers {
@@ -412,6 +427,10 @@ impl Engine {
                     instance.condition, instance.place
                 ));
             }
+        }
+        let has_task = |id: &InstanceId| self.instances.get(id).is_some_and(|i| i.condition.has_task());
+        if let Some(id) = self.unheard.iter().find(|id| !has_task(id)) {
+            return Err(format!("the instance {id} is asked about and has no task"));
         }
         let listed: usize = self.instances_of.values().map(BTreeSet::len).sum();
         let waiting: usize = self.waiting.values().map(BTreeSet::len).sum();

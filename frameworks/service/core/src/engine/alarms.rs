@@ -45,6 +45,7 @@ impl Engine {
 
     /// Whatever alarms have gone off, and delays that are over.
     pub(super) fn ring(&mut self, now: Wall) {
+        self.ask_when_due(now);
         self.touched.extend(self.delays.ended(now));
         if self.rest_until <= now {
             self.marked.append(&mut self.resting);

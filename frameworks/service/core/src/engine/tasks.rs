@@ -1,6 +1,7 @@
 //! What is said of tasks moves instances.
 
-use super::Engine;
+use super::{ASK_AGAIN, Engine};
+use crate::backoff::after;
 use crate::instance::{Condition, Goal, Instance, InstanceId, Since};
 use crate::io::{Effect, Event, Failure, TaskEvent, TaskKind};
 use crate::rollout::Mode;
@@ -9,22 +10,41 @@ use std::sync::Arc;
 
 impl Engine {
     /// A new stream: every instance that may have a task is asked about, and kills are told again.
-    pub(super) fn connect(&mut self) {
+    pub(super) fn connect(&mut self, now: Wall) {
         self.connected = true;
+        self.connected_at = now;
         self.wanted = None;
         self.offers.clear();
-        let tasks = self.instances.values().filter_map(|instance| {
-            let place = instance.place.as_ref()?;
-            Some((instance.task_id(), Arc::clone(&place.agent)))
-        });
-        let tasks: Vec<(String, Arc<str>)> = tasks.collect();
-        if !tasks.is_empty() {
-            self.txn.released.push(Effect::Reconcile(tasks));
-        }
+        let placed = self.instances.values().filter(|i| i.place.is_some());
+        self.unheard = placed.map(|instance| instance.id.clone()).collect();
+        self.ask_again.1 = ASK_AGAIN.0;
+        self.ask(now);
         let ending = self.instances.values().filter(|i| i.condition.has_task());
         let ending = ending.filter(|i| i.goal == Goal::Decommissioned || i.kill_sent.is_some());
         self.to_kill = ending.map(|instance| instance.id.clone()).collect();
         self.killing.clear();
+    }
+
+    /// Asks about the tasks of which nothing was heard yet.
+    fn ask(&mut self, now: Wall) {
+        let tasks = self.unheard.iter().filter_map(|id| {
+            let instance = self.instances.get(id)?;
+            let place = instance.place.as_ref()?;
+            Some((instance.task_id(), Arc::clone(&place.agent)))
+        });
+        let tasks: Vec<_> = tasks.collect();
+        if !tasks.is_empty() {
+            self.txn.released.push(Effect::Reconcile(tasks));
+        }
+        self.ask_again.0 = after(now, self.ask_again.1);
+    }
+
+    /// Asks again when it is time.
+    pub(super) fn ask_when_due(&mut self, now: Wall) {
+        if !self.unheard.is_empty() && self.ask_again.0 <= now {
+            self.ask_again.1 = (self.ask_again.1 * 2).min(ASK_AGAIN.1);
+            self.ask(now);
+        }
     }
 
     pub(super) fn task(&mut self, now: Wall, event: TaskEvent) {
@@ -35,7 +55,10 @@ impl Engine {
                 .get(&id)
                 .filter(|i| i.incarnation == incarnation && i.condition.has_task());
             match known.cloned() {
-                Some(instance) => self.task_of(now, instance, event),
+                Some(instance) => {
+                    self.unheard.remove(&id);
+                    self.task_of(now, instance, event);
+                }
                 None => self.stray(&event),
             }
         }

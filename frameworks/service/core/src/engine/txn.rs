@@ -121,6 +121,11 @@ impl Engine {
                     .entry(instance.app.clone())
                     .or_default()
                     .insert(id.clone());
+                let is_of_before = instance.since.staged.is_some_and(|at| at <= self.connected_at);
+                if self.connected && instance.place.is_some() && is_of_before {
+                    // What a master says by itself does not come again.
+                    self.unheard.insert(id.clone());
+                }
                 self.instances.insert(id.clone(), instance);
             }
             self.index_instance(&id);
@@ -175,6 +180,7 @@ impl Engine {
         remove(&mut self.waiting, &instance.app, &instance.id);
         self.killing.remove(&instance.id);
         self.to_kill.remove(&instance.id);
+        self.unheard.remove(&instance.id);
     }
 
     /// Keeps the queue and the alarms in step with an instance.

@@ -52,8 +52,12 @@ impl Default for Config {
     }
 }
 
-/// Longest an offer is held for a run that is due soon: other frameworks wait for it.
+/// Longest an offer is held for a slot: other frameworks wait for it.
 const HOLD: SignedDuration = SignedDuration::from_secs(5);
+
+/// An offer is held for a slot that is due so soon. One that comes earlier goes back until then: on a small cluster it is
+/// all there is, and a job of every second would keep everybody else from ever seeing it.
+const NEAR: SignedDuration = SignedDuration::from_millis(250);
 
 /// Offers are asked for again this long before the next slot, so that it need not wait for one.
 const AHEAD: SignedDuration = SignedDuration::from_secs(2);
@@ -94,6 +98,8 @@ pub struct Engine {
     alarm_of: BTreeMap<RunId, Timestamp>,
     /// Runs that may be placed, in the order they get offers.
     queue: BTreeSet<(Rank, RunId)>,
+    /// A run has come into the queue since offers were last asked for.
+    is_new: bool,
     rank_of: BTreeMap<RunId, Rank>,
     offers: BTreeMap<Arc<str>, Held>,
     connected: bool,
@@ -129,6 +135,7 @@ impl Engine {
             alarms: BTreeSet::new(),
             alarm_of: BTreeMap::new(),
             queue: BTreeSet::new(),
+            is_new: false,
             rank_of: BTreeMap::new(),
             offers: BTreeMap::new(),
             connected: false,

@@ -58,9 +58,8 @@ impl Engine {
 
     /// Keeps the queue, the alarms and the next slot of its job in step with a run.
     pub(super) fn index_run(&mut self, id: &RunId) {
-        if let Some(rank) = self.rank_of.remove(id) {
-            self.queue.remove(&(rank, id.clone()));
-        }
+        let before = self.rank_of.remove(id);
+        let waited = before.is_some_and(|rank| self.queue.remove(&(rank, id.clone())));
         if let Some(at) = self.alarm_of.remove(id) {
             self.alarms.remove(&(at, id.clone()));
         }
@@ -68,6 +67,7 @@ impl Engine {
         if let Some(rank) = self.rank(run) {
             self.rank_of.insert(id.clone(), rank);
             self.queue.insert((rank, id.clone()));
+            self.is_new |= !waited;
         }
         if let Some(at) = self.alarm(run) {
             self.alarm_of.insert(id.clone(), at);

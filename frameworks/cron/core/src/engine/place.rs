@@ -1,11 +1,10 @@
 //! Waiting runs meet offers: first fit, in the order of the queue, and nobody blocks those behind.
 
-use super::{Engine, HOLD, Held};
+use super::{Engine, HOLD, Held, NEAR};
 use crate::io::{Effect, Offer};
 use crate::job::{Constraint, Demand, JobSpec, Operator};
 use crate::run::{Cause, Place, Run, RunId, State, Why};
-use jiff::Timestamp;
-use std::collections::BTreeMap;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
 /// An offer with what of it is taken already.
@@ -124,31 +123,34 @@ impl Engine {
         launched
     }
 
-    /// Gives back what is not needed, and tells the master whether more is wanted.
+    /// Gives back what nothing is due for, and tells the master whether offers are wanted: when that changes, and again for
+    /// each run that came to wait, since what was given back before may be just what it needs.
     pub(super) fn offers_out(&mut self, now: Timestamp) {
         let needed = self.needs_offers(now);
-        let refuse = self.config.decline_for;
-        let given_back: BTreeMap<Arc<str>, jiff::SignedDuration> = self
+        let ahead = self.slots.first().map(|(at, _)| at.duration_since(now));
+        // Those that a full commit or a rest left unlooked at are looked at after it.
+        let unseen = self.is_full() || self.rests(now);
+        let is_near = unseen || ahead.is_some_and(|ahead| ahead <= NEAR);
+        let refuse = match ahead.filter(|_| needed) {
+            Some(ahead) => (ahead - NEAR).clamp(SignedDuration::ZERO, self.config.decline_for),
+            None => self.config.decline_for,
+        };
+        let given_back: Vec<Arc<str>> = self
             .offers
             .values()
-            .filter_map(|held| {
-                let age = now.duration_since(held.since);
-                let refuse = if needed {
-                    jiff::SignedDuration::ZERO
-                } else {
-                    refuse
-                };
-                (!needed || age >= HOLD).then(|| (Arc::clone(&held.offer.id), refuse))
-            })
+            .filter(|held| !needed || !is_near || now.duration_since(held.since) >= HOLD)
+            .map(|held| Arc::clone(&held.offer.id))
             .collect();
-        for (offer, refuse) in given_back {
+        for offer in given_back {
             self.offers.remove(&offer);
             self.txn.released.push(Effect::Decline { offer, refuse });
         }
-        if self.connected && self.wanted != Some(needed) {
+        let asks_again = self.is_new && !self.queue.is_empty();
+        if self.connected && (self.wanted != Some(needed) || asks_again) {
             self.wanted = Some(needed);
             self.txn.released.push(Effect::Want(needed));
         }
+        self.is_new = false;
     }
 }
 

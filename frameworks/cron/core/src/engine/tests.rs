@@ -21,6 +21,9 @@ struct Env {
     reconciled: Vec<RunId>,
     answers: Vec<Result<Answer, Refusal>>,
     declined: usize,
+    /// For how long the last offer was declined.
+    refused_for: Option<SignedDuration>,
+    revives: usize,
     store_refuses: bool,
     /// The largest commit.
     most_changes: usize,
@@ -58,6 +61,8 @@ impl Env {
             reconciled: Vec::new(),
             answers: Vec::new(),
             declined: 0,
+            refused_for: None,
+            revives: 0,
             store_refuses: false,
             most_changes: 0,
             commits: 0,
@@ -90,8 +95,11 @@ impl Env {
                             self.launched.push(run.id);
                         }
                     }
-                    Effect::Decline { .. } => self.declined += 1,
-                    Effect::Want(_) => {}
+                    Effect::Decline { refuse, .. } => {
+                        self.declined += 1;
+                        self.refused_for = Some(refuse);
+                    }
+                    Effect::Want(wanted) => self.revives += usize::from(wanted),
                     Effect::Kill { run, .. } => self.killed.push(run),
                     Effect::Reconcile(runs) => self.reconciled.extend(runs.into_iter().map(|(id, _)| id)),
                     Effect::Acknowledge(ack) => self.acks.push(ack),
@@ -754,6 +762,39 @@ fn offers_that_nobody_needs_go_back() {
     env.offer();
     assert_eq!(env.declined, 2);
     assert!(env.engine.deadline().is_some());
+}
+
+#[test]
+fn an_offer_is_held_only_shortly_before_a_slot() {
+    let mut env = Env::new();
+    let start = env.now.checked_add(SignedDuration::from_secs(1)).unwrap();
+    env.put(scheduled("a", &format!("R/{start}/PT1S"))).unwrap();
+    for run in 1..=3 {
+        env.offer();
+        assert_eq!(env.refused_for.take(), Some(SignedDuration::from_millis(750)));
+        env.now += SignedDuration::from_millis(750);
+        env.offer();
+        assert_eq!((env.refused_for, env.launched.len()), (None, run - 1), "held");
+        env.now += SignedDuration::from_millis(250);
+        env.step(Input::Tick);
+        assert_eq!(env.launched.len(), run);
+        env.finish();
+    }
+}
+
+#[test]
+fn an_offer_that_a_waiting_run_cannot_use_goes_back_and_a_new_run_asks_again() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R1//PT1M")).unwrap();
+    let asked = env.revives;
+    env.offer_of(0.001);
+    assert!(env.refused_for.take().is_some_and(|refuse| refuse.is_positive()));
+    env.offer_of(0.001);
+    assert_eq!((env.revives, env.launched.len()), (asked, 0));
+    env.put(scheduled("b", "R1//PT1M")).unwrap();
+    assert_eq!(env.revives, asked + 1);
+    env.offer();
+    assert_eq!(env.launched.len(), 2);
 }
 
 #[test]

@@ -74,6 +74,11 @@ const LAUNCH_SETTLED: SignedDuration = SignedDuration::from_secs(75);
 /// not asked in a loop. Calls and words about tasks are tried at once, each is somebody's.
 const AFTER_REFUSAL: SignedDuration = SignedDuration::from_secs(1);
 
+/// A run of which the master says nothing is asked about again, at first after the former and at last every latter: one
+/// that has just begun to lead is silent about an agent until that is back.
+const ASK_AGAIN: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_millis(500), SignedDuration::from_secs(16));
+
 /// A held offer and since when.
 #[derive(Clone, Debug)]
 struct Held {
@@ -106,6 +111,10 @@ pub struct Engine {
     wanted: Option<bool>,
     /// Runs the master was asked about, and not launched since: only of these does "unknown" mean anything.
     asked: BTreeSet<RunId>,
+    /// Those asked about on this stream of which nothing was heard since.
+    unheard: BTreeSet<RunId>,
+    /// When they are asked about again, and how long that took to come.
+    ask_again: (Timestamp, SignedDuration),
     generation: u64,
     txn: Txn,
     /// After a restart: children whose parents had succeeded have no run yet.
@@ -141,6 +150,8 @@ impl Engine {
             connected: false,
             wanted: None,
             asked: BTreeSet::new(),
+            unheard: BTreeSet::new(),
+            ask_again: (Timestamp::MIN, ASK_AGAIN.0),
             generation: 0,
             txn: Txn::default(),
             look_at_parents: false,
@@ -207,6 +218,7 @@ impl Engine {
             false => due.map(|at| at.checked_sub(AHEAD).unwrap_or(at)),
         };
         let alarm = self.alarms.first().map(|(at, _)| *at);
+        let ask = (!self.unheard.is_empty()).then_some(self.ask_again.0);
         let held = self
             .offers
             .values()
@@ -215,7 +227,7 @@ impl Engine {
         // What is due while it rests is looked at when it has rested; so is what waits for an offer that is here.
         match self.refused_at {
             Some(at) => Some(at.checked_add(AFTER_REFUSAL).unwrap_or(Timestamp::MAX)),
-            None => [slot, alarm, held].into_iter().flatten().min(),
+            None => [slot, alarm, held, ask].into_iter().flatten().min(),
         }
     }
 
@@ -257,12 +269,13 @@ impl Engine {
         match input {
             Input::Tick | Input::Committed(..) => {}
             Input::Call(request, call) => self.call(now, request, call),
-            Input::Connected => self.connect(),
+            Input::Connected => self.connect(now),
             Input::Reconcile => self.ask_again(now),
             Input::Disconnected => {
                 self.connected = false;
                 self.wanted = None;
                 self.offers.clear();
+                self.unheard.clear();
             }
             Input::Offers(offers) => {
                 for offer in offers {
@@ -283,6 +296,7 @@ impl Engine {
         if !self.rests(now) {
             self.open_children(now);
             self.ring(now);
+            self.ask_when_due(now);
             self.open_slots(now);
             self.place(now);
         }

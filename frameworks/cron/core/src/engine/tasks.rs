@@ -1,16 +1,20 @@
 //! What is said of tasks moves runs, counters and children.
 
 use super::due::ended;
-use super::{Engine, LAUNCH_SETTLED};
+use super::{ASK_AGAIN, Engine, LAUNCH_SETTLED};
 use crate::io::{Effect, Notice, TaskEvent, TaskKind};
 use crate::job::JobName;
 use crate::run::{Cause, Run, RunId, RunResult, State, Why};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
+
+fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
 
 impl Engine {
     /// A new stream: every run that may have a task is asked about.
-    pub(super) fn connect(&mut self) {
+    pub(super) fn connect(&mut self, now: Timestamp) {
         self.connected = true;
         self.wanted = None;
         self.offers.clear();
@@ -23,6 +27,8 @@ impl Engine {
             })
             .collect();
         self.asked.clear();
+        self.unheard = active.iter().map(|(run, _)| run.clone()).collect();
+        self.ask_again = (later(now, ASK_AGAIN.0), ASK_AGAIN.0);
         self.ask(active);
         for run in self.runs.values().filter(|run| run.kill_wanted) {
             if let Some(place) = run.place() {
@@ -51,6 +57,21 @@ impl Engine {
         }
     }
 
+    /// On the same stream: those of which nothing was heard yet, when it is time.
+    pub(super) fn ask_when_due(&mut self, now: Timestamp) {
+        if self.unheard.is_empty() || self.ask_again.0 > now {
+            return;
+        }
+        let wait = (self.ask_again.1 * 2).min(ASK_AGAIN.1);
+        self.ask_again = (later(now, wait), wait);
+        let silent = self.unheard.iter().filter_map(|id| {
+            let place = self.runs.get(id)?.place()?;
+            Some((id.clone(), Arc::clone(&place.agent)))
+        });
+        let silent = silent.collect();
+        self.ask(silent);
+    }
+
     fn ask(&mut self, active: Vec<(RunId, Arc<str>)>) {
         if !active.is_empty() {
             self.asked.extend(active.iter().map(|(run, _)| run.clone()));
@@ -59,6 +80,7 @@ impl Engine {
     }
 
     pub(super) fn task(&mut self, now: Timestamp, event: TaskEvent) {
+        self.unheard.remove(&event.run);
         if let Some(run) = self.runs.get(&event.run).filter(|run| run.is_active()).cloned() {
             if self
                 .jobs

@@ -86,6 +86,7 @@ impl Engine {
                 .or_insert_with(|| Some(run.clone()));
         }
         self.asked.remove(id);
+        self.unheard.remove(id);
         self.txn.shown.insert(id.clone(), run.job.clone());
         if let Some(runs) = self.runs_of.get_mut(&run.job) {
             runs.remove(id);
@@ -148,6 +149,10 @@ impl Engine {
                     .entry(run.job.clone())
                     .or_default()
                     .insert(id.clone());
+                if self.connected && run.place().is_some() && self.asked.contains(&id) {
+                    // What a master says by itself does not come again.
+                    self.unheard.insert(id.clone());
+                }
                 self.runs.insert(id.clone(), run);
             }
             self.index_run(&id);

@@ -122,6 +122,35 @@ fn a_launch_from_before_the_clock_was_set_back_is_asked_about() {
 }
 
 #[test]
+fn a_run_that_the_master_is_silent_about_is_asked_about_until_it_says_something() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R1//PT1M")).unwrap();
+    env.offer();
+    let lost = env.launched.pop().unwrap();
+    env.step(Input::Disconnected);
+    env.step(Input::Connected);
+    assert_eq!(std::mem::take(&mut env.reconciled), std::slice::from_ref(&lost));
+    for wait in [1, 1, 2, 4, 8, 16, 16] {
+        let wait = jiff::SignedDuration::from_secs(wait);
+        assert!(env.engine.deadline().unwrap() <= env.now + wait);
+        env.now += wait;
+        env.step(Input::Tick);
+        assert_eq!(
+            std::mem::take(&mut env.reconciled),
+            std::slice::from_ref(&lost),
+            "after {wait}"
+        );
+    }
+    env.task(&lost, TaskKind::Unknown);
+    env.offer();
+    assert_eq!(env.launched, [lost], "it never was, and is launched");
+    env.finish();
+    env.now += jiff::SignedDuration::from_secs(100);
+    env.step(Input::Tick);
+    assert!(env.reconciled.is_empty());
+}
+
+#[test]
 fn a_refused_job_leaves_no_run_behind() {
     let mut env = Env::new();
     env.store_refuses = true;

@@ -64,10 +64,8 @@ impl<M> Inbox<M> {
     /// # Errors
     /// The owner has ended.
     pub async fn send(&self, message: M, bytes: usize) -> Result<(), Ended> {
-        let units = (bytes / UNIT + 1).min(UNITS_MAX);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
         let room = tokio::select! {
-            room = Arc::clone(&self.room).acquire_many_owned(units) => room.map_err(|_| Ended)?,
+            room = Arc::clone(&self.room).acquire_many_owned(units(bytes)) => room.map_err(|_| Ended)?,
             () = self.queue.closed() => return Err(Ended),
         };
         let queued = Queued {
@@ -76,6 +74,19 @@ impl<M> Inbox<M> {
             room: Room(room),
         };
         self.queue.send(queued).await.map_err(|_| Ended)
+    }
+
+    /// Queues a message if there is room for it now; `false`: there is none, or the owner has ended.
+    pub fn try_send(&self, message: M, bytes: usize) -> bool {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(units(bytes)) else {
+            return false;
+        };
+        let queued = Queued {
+            message,
+            bytes,
+            room: Room(room),
+        };
+        self.queue.try_send(queued).is_ok()
     }
 
     /// Messages that wait for the owner.
@@ -87,6 +98,11 @@ impl<M> Inbox<M> {
     pub async fn closed(&self) {
         self.queue.closed().await;
     }
+}
+
+fn units(bytes: usize) -> u32 {
+    let units = (bytes / UNIT + 1).min(UNITS_MAX);
+    u32::try_from(units).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -106,6 +122,17 @@ mod tests {
         drop(arriving.recv().await.unwrap());
         seventh.await.unwrap();
         assert_eq!(inbox.waiting(), 6);
+    }
+
+    #[tokio::test]
+    async fn who_cannot_wait_is_told_that_there_is_no_room() {
+        let (inbox, mut arriving) = inbox();
+        assert!(inbox.try_send(0, 60 << 20));
+        assert!(!inbox.try_send(1, 10 << 20));
+        drop(arriving.recv().await.unwrap());
+        assert!(inbox.try_send(2, 10 << 20));
+        drop(arriving);
+        assert!(!inbox.try_send(3, 0));
     }
 
     #[tokio::test]

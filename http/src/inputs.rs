@@ -85,6 +85,16 @@ pub async fn endpoint<I: Debug + Send + Sync + 'static>(
     if parts.method != Method::GET {
         return Ok(reply::method_not_allowed(&["GET"], &parts.method));
     }
+    show(ask).await
+}
+
+/// The answer itself, for those who may see it.
+///
+/// # Errors
+/// 503 while another answer is being printed, and what `ask` says.
+pub async fn show<I: Debug + Send + Sync + 'static>(
+    ask: impl Future<Output = Result<InputLog<I>, Refusal>>,
+) -> Result<Response, Refusal> {
     let _alone = PRINTING
         .try_acquire()
         .map_err(|_| Refusal::unavailable("The last inputs are being printed for somebody else"))?;

@@ -4,8 +4,9 @@
 //! request body is read within bounds ([`body`]), streams of records that cut off a reader who does not read
 //! ([`stream`]), how a path finds its endpoint ([`path`]), the virtual file tree ([`files`]), the two renderings of
 //! metrics ([`metrics`]) and those of the host ([`host`]), the log level switch ([`logging`]), who may do what ([`gate`]),
-//! the bounded way to a core's owner ([`inbox`]) and its last inputs ([`inputs`]), and the listener that serves HTTP/1.1 and HTTP/2 on one port
-//! ([`listener`]). The shells of master and agent call it. It knows no message, no call and no state of theirs.
+//! the bounded way to a core's owner ([`inbox`]) and its last inputs ([`inputs`]), the listener that serves HTTP/1.1 and
+//! HTTP/2 on one port ([`listener`]), and the handle on a server at work ([`running`]). The shells of master and agent call
+//! it, and those of the frameworks for what is not Mesos's. It knows no message, no call and no state of theirs.
 
 pub mod body;
 pub mod files;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod negotiate;
 pub mod path;
 pub mod reply;
+pub mod running;
 pub mod stream;
 
 pub use axum::body::Body;

@@ -28,4 +28,4 @@ pub use clock::{WallClock, system_wall_clock};
 pub use config::{Advertised, Config, ConfigError, Registry};
 pub use flags::{MasterFlags, RateLimitFlag};
 pub use identity::{API_VERSION, Entropy, MESETA_VERSION, system_entropy};
-pub use run::{Drain, Ended, Env, Running, start};
+pub use run::{Ended, Env, Running, start};

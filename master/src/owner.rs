@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use meseta_http::inbox::{MESSAGES_MAX, Queued};
 use meseta_http::inputs::Recorder;
+use meseta_http::running::Stopping;
 use meseta_master_core::MasterCore;
 use meseta_master_core::io::{CommitId, Effects, Input, LinkId, Outcome, StepDown, StreamId, TimerKind};
 use meseta_store::Store;
@@ -27,7 +28,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use views::Readers;
 
@@ -113,8 +113,8 @@ impl Owner {
         }
     }
 
-    /// Works until `stop` changes or the core steps down.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Ended {
+    /// Works until the end is asked for or the core steps down.
+    pub(crate) async fn run(mut self, mut stopping: Stopping) -> Ended {
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -125,7 +125,7 @@ impl Owner {
             let (mut first, mut lost, mut waited) = (None, Vec::new(), None);
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                () = stopping.asked() => return Ended::Stopped,
                 Some(closed) = self.arrivals.closed.recv() => lost.push(closed),
                 Some((id, outcome)) = self.commits.next(), if !self.commits.is_empty() => {
                     waited = Some(Input::Committed { id, outcome });

@@ -13,20 +13,18 @@ use crate::owner::{Doors, Gauges, Owner};
 use crate::sessions::Sessions;
 use meseta_http::files::Files;
 use meseta_http::gate::Gate;
-use meseta_http::listener;
 use meseta_http::logging::LogLevel;
+use meseta_http::running::{self, Stopping};
 use meseta_master_core::io::StepDown;
 use meseta_master_core::{MasterCore, Recovered, registry};
 use meseta_store::Store;
 use meseta_types::flag::format_duration;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
 
 /// The master's doors to the world.
 pub struct Env {
@@ -90,59 +88,14 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// A master at work.
-#[derive(Debug)]
-pub struct Running {
-    address: SocketAddr,
-    ready: watch::Receiver<bool>,
-    stop: watch::Sender<bool>,
-    ended: JoinHandle<Ended>,
-    served: JoinHandle<()>,
-}
-
-/// Asks a master to end.
-#[derive(Clone, Debug)]
-pub struct Drain(watch::Sender<bool>);
-
-impl Drain {
-    /// No new connections, open requests finish, streams end.
-    pub fn drain(&self) {
-        let _ended_already = self.0.send(true);
+impl meseta_http::running::Ended for Ended {
+    fn broken(why: String) -> Ended {
+        Ended::Broken(why)
     }
 }
 
-impl Running {
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Resolves when the registry is read and calls are taken; `false` if the master ended before.
-    pub async fn ready(&self) -> bool {
-        self.ready.clone().wait_for(|ready| *ready).await.is_ok()
-    }
-
-    /// Asks it to end: no new connections, open requests finish, streams end.
-    pub fn drain(&self) {
-        self.drain_handle().drain();
-    }
-
-    /// To ask from elsewhere, while [`Running::join`] waits.
-    pub fn drain_handle(&self) -> Drain {
-        Drain(self.stop.clone())
-    }
-
-    /// Waits for its end. May be dropped and called again; after the end it must not be called again.
-    pub async fn join(&mut self) -> Ended {
-        if let Err(broken) = (&mut self.served).await {
-            tracing::error!("the task of the listener broke: {broken}");
-        }
-        match (&mut self.ended).await {
-            Ok(ended) => ended,
-            Err(broken) => Ended::Broken(broken.to_string()),
-        }
-    }
-}
+/// A master at work. It is ready when the registry is read and calls are taken.
+pub type Running = meseta_http::running::Running<Ended>;
 
 /// Starts a master. It answers requests at once; see [`Running::ready`].
 ///
@@ -160,7 +113,7 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
     if let Some(log) = &env.log_file {
         files.attach("/master/log", log);
     }
-    let (stop, stopping) = watch::channel(false);
+    let (drain, stopping) = running::end();
     let (intake, arrivals) = intake();
     let doors = Doors {
         clock: clock.clone(),
@@ -194,37 +147,14 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
         ready_sender,
         stopping.clone(),
     );
-    // However the core ends, the listener ends with it.
-    let end_of_all = EndOfAll(stop.clone());
-    let ended = tokio::spawn(async move {
-        let _end_of_all = end_of_all;
-        leading.await
-    });
     let api = Api::new(master);
-    let mut until = stopping;
-    let served = tokio::spawn(listener::serve(
-        env.listener,
-        move |request| api.clone().answer(request),
-        async move {
-            let _stopped_or_gone = until.wait_for(|stop| *stop).await;
-        },
-    ));
-    Ok(Running {
-        address,
+    Ok(Running::begin(
+        (env.listener, address),
         ready,
-        stop,
-        ended,
-        served,
-    })
-}
-
-/// Stops everything when dropped, also by a panic.
-struct EndOfAll(watch::Sender<bool>);
-
-impl Drop for EndOfAll {
-    fn drop(&mut self) {
-        let _nobody_left = self.0.send(true);
-    }
+        (drain, stopping),
+        leading,
+        move |request| api.clone().answer(request),
+    ))
 }
 
 /// Reads the registry, then owns the core until the end.
@@ -233,10 +163,10 @@ async fn lead(
     doors: Doors,
     arrivals: Arrivals,
     ready: watch::Sender<bool>,
-    mut stopping: watch::Receiver<bool>,
+    mut stopping: Stopping,
 ) -> Ended {
     let recovered = tokio::select! {
-        _ = stopping.wait_for(|stop| *stop) => return Ended::Stopped,
+        () = stopping.asked() => return Ended::Stopped,
         recovered = recover(Arc::clone(&doors.store), master.config.registry_fetch_timeout) => recovered,
     };
     let recovered = match recovered {

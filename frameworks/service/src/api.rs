@@ -129,6 +129,7 @@ impl Inner {
             (Route::Ping, "GET") => system::ping(&ask),
             (Route::Metrics, "GET") => system::metrics(self, &ask).await,
             (Route::Prometheus, "GET") => system::prometheus(self, &ask).await,
+            (Route::LastInputs, "GET") => system::last_inputs(self, &ask).await,
             (Route::Info, "GET") => system::info(self, &ask),
             (Route::Leader, "GET") => system::leader(self, &ask),
             (Route::Leader, "DELETE") => system::abdicate(self, &ask),

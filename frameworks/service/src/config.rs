@@ -4,6 +4,7 @@ use crate::definition::Rules;
 use crate::flags::ServiceFlags;
 use meseta_service_core::engine;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why flags make no configuration. Exit code 2.
@@ -54,6 +55,8 @@ pub struct Config {
     pub realm: String,
     /// `--access_control_allow_origin`.
     pub allowed_origins: Vec<String>,
+    /// Where the last inputs of the engine go when an invariant breaks.
+    pub inputs_file: PathBuf,
     /// What `/v2/info` shows: names and values, sorted; credentials are masked.
     pub flags: Vec<(&'static str, String)>,
 }
@@ -121,6 +124,7 @@ impl Config {
             credentials: credentials.transpose()?,
             realm: flags.http_realm.clone(),
             allowed_origins: names(flags.access_control_allow_origin.as_deref().unwrap_or_default()),
+            inputs_file: flags.work_dir.join("last-inputs.txt"),
             flags: shown(flags),
         })
     }

@@ -7,17 +7,18 @@ mod effects;
 mod handle;
 mod model;
 
-pub(crate) use handle::ASKS_MAX;
 pub(crate) use handle::Ask;
 pub use handle::{CallError, EVENTS_MAX, Handle, Info, Told, What};
 pub(crate) use model::Model;
 
 use crate::clock::WallClock;
 use crate::metrics::Counters;
-use crate::probe::{Probers, Verdict};
+use crate::probe::{Meaning, Probers, Verdict};
 use crate::status;
 use crate::view::QueueEntry;
 use crate::wish::Wishes;
+use meseta_http::inbox::{Queued, Room};
+use meseta_http::inputs::Recorder;
 use meseta_sdk::{Client, Event, Events, Exit, Stop};
 use meseta_service_core::app::AppId;
 use meseta_service_core::engine::Engine;
@@ -26,8 +27,9 @@ use meseta_service_core::io::{
     AckToken, Answer, Change, CommitId, Input, Outcome, Refusal, RequestId, TaskEvent,
 };
 use meseta_store::{Pending, Store};
-use meseta_types::Wall;
+use meseta_types::{Now, Wall};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,6 +38,16 @@ use tokio::time::Instant;
 
 /// Longest the engine is left alone: a wall clock that jumped is noticed after so long.
 const LOOK: Duration = Duration::from_secs(60);
+
+/// About what an offer takes as an input.
+const OFFER_BYTES: usize = 512;
+
+/// Callers who wait for their answer: while a write is under way, no more calls are taken.
+const CALLERS_MAX: usize = 1_024;
+
+/// Inputs that may wait in the engine for a write. Beyond it no events and verdicts are taken, and their queues, which are
+/// bounded, fill up. As many updates come at once when a large app starts.
+const BACKLOG_MAX: usize = 8_192;
 
 /// Asks and events taken in one go before a commit that was answered is looked for again.
 const BATCH_MAX: usize = 256;
@@ -103,7 +115,7 @@ pub(crate) struct Doors {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) client: Client,
     pub(crate) events: Events,
-    pub(crate) asks: mpsc::Receiver<Ask>,
+    pub(crate) asks: mpsc::Receiver<Queued<Ask>>,
     pub(crate) told: tokio::sync::broadcast::Sender<Arc<Told>>,
     pub(crate) wall: WallClock,
     pub(crate) counters: Arc<Counters>,
@@ -113,6 +125,14 @@ pub(crate) struct Doors {
     pub(crate) probers: Probers,
     pub(crate) verdicts: mpsc::Receiver<Verdict>,
     pub(crate) subscribed: watch::Sender<bool>,
+    /// Where the last inputs go when an invariant breaks.
+    pub(crate) inputs_file: Option<PathBuf>,
+}
+
+/// Who waits for an answer, with the room in the queue that the call takes until then.
+struct Caller {
+    answer: oneshot::Sender<Result<Answer, Refusal>>,
+    _room: Room,
 }
 
 pub(crate) struct Owner {
@@ -125,7 +145,8 @@ pub(crate) struct Owner {
     /// The newest of them by task. An older one of the same task was not settled, because the store refused it: the agent
     /// has sent it again.
     ack_of: BTreeMap<String, AckToken>,
-    callers: BTreeMap<RequestId, oneshot::Sender<Result<Answer, Refusal>>>,
+    callers: BTreeMap<RequestId, Caller>,
+    inputs: Recorder<Input>,
     next: u64,
     commit: Option<(CommitId, Vec<Change>, Pending)>,
     /// Calls to the master that are under way. What they end with goes back to the engine.
@@ -148,6 +169,7 @@ impl Owner {
         Owner {
             engine,
             model,
+            inputs: Recorder::new(doors.inputs_file.clone()),
             doors,
             wishes,
             offers: BTreeMap::new(),
@@ -176,16 +198,17 @@ impl Owner {
             let wait = self.wait();
             let reconcile_at = self.reconcile_at;
             let writing = self.commit.is_some();
-            // While a write is under way calls only queue up in the engine: no more than that are taken.
-            let has_room = self.callers.len() < ASKS_MAX;
+            // While a write is under way inputs only queue up in the engine.
+            let has_room = self.engine.backlog() < BACKLOG_MAX;
+            let may_ask = self.callers.len() < CALLERS_MAX;
             tokio::select! {
                 biased;
                 () = told_to_stop(&mut stop) => return self.stopped().await,
                 outcome = answered(&mut self.commit), if writing => self.committed(outcome),
-                Some(event) = self.doors.events.next() => self.event(event),
+                Some(event) = self.doors.events.next(), if has_room => self.event(event),
                 Some(ended) = self.calling.join_next(), if !self.calling.is_empty() => self.called(ended),
-                Some(verdict) = self.doors.verdicts.recv() => self.verdict(verdict),
-                ask = self.doors.asks.recv(), if has_room => {
+                Some(verdict) = self.doors.verdicts.recv(), if has_room => self.verdict(verdict),
+                ask = self.doors.asks.recv(), if may_ask => {
                     let Some(ask) = ask else { return Ended::Stopped };
                     self.asks(ask);
                 }
@@ -234,12 +257,12 @@ impl Owner {
         }
     }
 
-    fn asks(&mut self, first: Ask) {
+    fn asks(&mut self, first: Queued<Ask>) {
         let mut next = Some(first);
         for _ in 0..BATCH_MAX {
             let Some(ask) = next.take() else { break };
             self.ask(ask);
-            if self.callers.len() < ASKS_MAX {
+            if self.callers.len() < CALLERS_MAX {
                 next = self.doors.asks.try_recv().ok();
             }
         }
@@ -249,14 +272,17 @@ impl Owner {
     }
 
     /// A reader that left does not need its answer any more, here and below.
-    fn ask(&mut self, ask: Ask) {
-        match ask {
+    fn ask(&mut self, ask: Queued<Ask>) {
+        let Queued { message, bytes, room } = ask;
+        match message {
             Ask::Call(call, answer) => {
                 self.next += 1;
                 let request = RequestId(self.next);
-                self.callers.insert(request, answer);
-                self.step(Input::Call(request, call));
+                let caller = Caller { answer, _room: room };
+                self.callers.insert(request, caller);
+                self.step_of(Input::Call(request, call), bytes);
             }
+            Ask::LastInputs(reader) => drop(reader.send(self.inputs.snapshot())),
             Ask::View(reader) => drop(reader.send(self.model.view())),
             Ask::App(id, reader) => drop(reader.send(self.model.app(&id).cloned())),
             Ask::Queue(reader) => drop(reader.send(self.queue())),
@@ -283,9 +309,20 @@ impl Owner {
 
     /// Lets the engine take an input, and whatever comes up while its effects are carried out.
     fn step(&mut self, input: Input) {
+        self.step_of(input, 0);
+    }
+
+    /// The same with an input whose bodies hold about `bytes`.
+    fn step_of(&mut self, input: Input, bytes: usize) {
         self.again.push_back(input);
+        let mut bytes = bytes;
         while let Some(input) = self.again.pop_front() {
             let (now, mut effects) = (self.now(), Vec::new());
+            let read = Now {
+                wall: now,
+                ..Now::default()
+            };
+            self.inputs.keep(read, input.clone(), std::mem::take(&mut bytes));
             self.engine.step(now, input, &mut effects);
             for effect in effects {
                 self.effect(now, effect);
@@ -351,10 +388,11 @@ impl Owner {
             }
             Event::Offers(offers) => {
                 self.doors.counters.offers(offers.len());
-                let seen = offers.iter().map(|offer| crate::offer::seen(offer)).collect();
+                let seen: Vec<_> = offers.iter().map(|offer| crate::offer::seen(offer)).collect();
                 let offers = offers.into_iter().map(|o| (Arc::from(o.id.value.as_str()), o));
                 self.offers.extend(offers);
-                self.step(Input::Offers(seen));
+                let bytes = seen.len() * OFFER_BYTES;
+                self.step_of(Input::Offers(seen), bytes);
             }
             Event::Rescinded(id) => {
                 self.offers.remove(id.as_str());
@@ -397,11 +435,20 @@ impl Owner {
         let Some(health) = self.doors.probers.health(&verdict) else {
             return;
         };
-        let mut input = None;
+        let mut meaning = Meaning::default();
         self.model.see(id, verdict.incarnation, |seen| {
-            input = verdict.apply(health, seen, since, now);
+            meaning = verdict.apply(health, seen, since, now);
         });
-        if let Some(input) = input {
+        if let Some(check) = meaning.failed
+            && let Some((app, _)) = self.model.instance(id)
+        {
+            self.tell(What::FailedCheck {
+                app: app.spec.id.clone(),
+                instance: id.clone(),
+                check,
+            });
+        }
+        if let Some(input) = meaning.input {
             self.step(input);
         }
     }
@@ -432,10 +479,10 @@ impl Owner {
         let _ = self.doors.told.send(Arc::new(Told { at, what }));
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         if let Err(broken) = self.engine.check() {
             self.doors.counters.broken();
-            tracing::error!(%broken, "the engine's books do not agree: a defect");
+            self.inputs.broken(&broken);
             debug_assert!(false, "{broken}");
         }
     }

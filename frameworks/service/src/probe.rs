@@ -7,7 +7,7 @@
 mod ask;
 mod judge;
 
-pub(crate) use judge::Verdict;
+pub(crate) use judge::{Meaning, Verdict};
 
 use crate::definition::{self, HealthCheck, ReadinessCheck};
 use crate::owner::Model;
@@ -103,13 +103,13 @@ impl Probers {
                     .map(Arc::new)
             };
             if let Some(definition) = definition {
-                let probed = self.start(&definition, view, app.deployment.is_some());
+                let probed = self.start(&definition, view);
                 self.of.insert(id, probed);
             }
         }
     }
 
-    fn start(&self, app: &definition::App, view: &InstanceView, deploying: bool) -> Probed {
+    fn start(&self, app: &definition::App, view: &InstanceView) -> Probed {
         let instance = &view.instance;
         let mut tasks = JoinSet::new();
         let mut health = Vec::new();
@@ -140,7 +140,7 @@ impl Probers {
                 continue;
             };
             let kind = Kind::Health { index: health.len() };
-            health.push(Health::new(check));
+            health.push(Health::new(Arc::new(check.clone())));
             let HealthCheck {
                 interval_seconds,
                 timeout_seconds,
@@ -148,10 +148,7 @@ impl Probers {
             } = check;
             tasks.spawn(probe(kind, target, *interval_seconds, *timeout_seconds).run());
         }
-        let to_be_ready = app
-            .readiness_checks
-            .first()
-            .filter(|_| deploying && !instance.ready);
+        let to_be_ready = app.readiness_checks.first().filter(|_| !instance.ready);
         if let Some(check) = to_be_ready
             && let Some(target) = Target::of_readiness(check, app, instance)
         {

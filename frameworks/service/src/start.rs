@@ -4,9 +4,10 @@ use crate::api::{Api, Settings};
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::metrics::Counters;
-use crate::owner::{ASKS_MAX, Doors, EVENTS_MAX, Ended, Handle, Info, Model, Owner};
+use crate::owner::{Doors, EVENTS_MAX, Ended, Handle, Info, Model, Owner};
 use crate::probe::Probers;
 use crate::recover::{self, Found, RecoverError};
+use meseta_http::inbox;
 use meseta_sdk::{Client, Framework, IdentityStore};
 use meseta_service_core::engine::Engine;
 use meseta_store::Store;
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 
 /// The framework's doors to the world.
@@ -167,7 +168,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         // Offers are asked for when there is something to launch.
         .suppressed([&config.rules.role]);
     let (client, events) = Client::start(sdk).await?;
-    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let (asks, asked) = inbox::inbox();
     let (told, _) = broadcast::channel(EVENTS_MAX);
     let (stop, stopping) = watch::channel(false);
     let (subscribing, subscribed) = watch::channel(false);
@@ -199,6 +200,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         probers,
         verdicts,
         subscribed: subscribing,
+        inputs_file: Some(config.inputs_file.clone()),
     };
     let Found {
         recovered,

@@ -326,6 +326,16 @@ async fn what_the_store_refuses_is_not_seen_not_launched_and_said_so() {
 }
 
 #[tokio::test]
+async fn the_last_inputs_are_kept_without_what_definitions_hold() {
+    let bench = Bench::new(&[]).await;
+    let mut app = web(1);
+    app["env"] = json!({"WORD": "open sesame"});
+    bench.put(app).await.unwrap();
+    let kept = bench.running.handle().last_inputs().await.unwrap().to_string();
+    assert!(kept.contains("Update") && !kept.contains("sesame"), "{kept}");
+}
+
+#[tokio::test]
 async fn a_launch_that_the_master_refuses_is_a_failure_and_is_not_tried_again_without_a_pause() {
     let mut bench = Bench::new(&[]).await;
     // Only one of them fits, so that offers stay wanted and the launch is the next call.

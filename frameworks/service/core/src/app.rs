@@ -1,6 +1,7 @@
 //! An app as the engine sees it: what decides how many instances of which version run where. The rest of its definition
 //! travels as bytes.
 
+use bytes::Bytes;
 use meseta_types::Wall;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -224,7 +225,7 @@ pub struct AppSpec {
     /// Apps that must be up before this one.
     pub dependencies: BTreeSet<AppId>,
     /// The whole normalised definition, as the shell stores and shows it.
-    pub wire: Arc<[u8]>,
+    pub wire: Bytes,
 }
 
 impl AppSpec {

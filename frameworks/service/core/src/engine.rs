@@ -275,6 +275,11 @@ impl Engine {
         self.apps.values().filter(|app| !app.leaving)
     }
 
+    /// Inputs that wait for the write under way. Whoever feeds the engine pauses when they are many.
+    pub fn backlog(&self) -> usize {
+        self.arrived.len()
+    }
+
     /// One app, unless it is leaving.
     pub fn app(&self, id: &AppId) -> Option<&App> {
         self.apps.get(id).filter(|app| !app.leaving)
@@ -450,20 +455,19 @@ impl Engine {
                 return Err(format!("{id} is launchable and has no instance that waits"));
             }
         }
-        for (app, id) in &self.locks {
-            if !self
-                .deployments
-                .get(id)
-                .is_some_and(|deployment| deployment.plan.apps().contains(app))
-            {
-                return Err(format!("{app} is locked by a deployment that does not touch it"));
-            }
-        }
+        let mut locked = 0;
         for (id, deployment) in &self.deployments {
             let apps = deployment.plan.apps();
             if let Some(app) = apps.iter().find(|app| self.locks.get(*app) != Some(id)) {
                 return Err(format!("{app} is not locked by the deployment {}", id.0));
             }
+            locked += apps.len();
+        }
+        if locked != self.locks.len() {
+            return Err(format!(
+                "{} apps are locked, deployments touch {locked}",
+                self.locks.len()
+            ));
         }
         Ok(())
     }

@@ -44,6 +44,15 @@ impl InstanceId {
         &self.0
     }
 
+    /// The app it belongs to. An underscore can only stand for a slash.
+    pub fn app_id(&self) -> AppId {
+        let safe = self
+            .0
+            .rsplit_once(".instance-")
+            .map_or(&*self.0, |(safe, _)| safe);
+        AppId::recorded(&format!("/{}", safe.replace('_', "/")))
+    }
+
     /// The task of its n-th launch.
     pub fn task(&self, incarnation: u32) -> String {
         format!("{}._app.{incarnation}", self.0)
@@ -131,7 +140,7 @@ pub struct Instance {
     pub since: Since,
     /// The last word of its health checks.
     pub healthy: Option<bool>,
-    /// Whether its readiness check has passed.
+    /// Whether its readiness check has passed, or need not: it is asked only of what a deployment starts.
     pub ready: bool,
     /// When it was last told to end.
     pub kill_sent: Option<Wall>,

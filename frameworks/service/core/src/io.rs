@@ -308,10 +308,17 @@ pub enum Event {
         /// The instance.
         instance: Instance,
     },
-    /// An instance is killed because it is not healthy.
+    /// An instance is killed because it is not healthy, by us or by its agent.
     UnhealthyKill {
         /// The instance.
         instance: Instance,
+    },
+    /// A task ended of which there is no instance any more, or none of that launch.
+    Stranger {
+        /// Which instance its id names.
+        instance: InstanceId,
+        /// The wire's name of the condition it ended with.
+        condition: &'static str,
     },
     /// An app is gone.
     AppGone(AppId),

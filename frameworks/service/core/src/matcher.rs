@@ -294,7 +294,7 @@ mod tests {
             kill_selection: KillSelection::YoungestFirst,
             unreachable: UnreachableStrategy::Disabled,
             dependencies: BTreeSet::new(),
-            wire: Arc::from(*b"{}"),
+            wire: bytes::Bytes::from_static(b"{}"),
         }
     }
 

@@ -134,6 +134,7 @@ fn layers(
     let mut depth: BTreeMap<AppId, usize> = BTreeMap::new();
     for id in changes.keys() {
         let mut way: Vec<(AppId, std::vec::IntoIter<AppId>, usize)> = Vec::new();
+        let mut on_way = BTreeSet::from([id.clone()]);
         let enter = |id: &AppId| {
             (
                 id.clone(),
@@ -150,7 +151,7 @@ fn layers(
                 Some(next) => {
                     if let Some(known) = depth.get(&next) {
                         *deepest = (*deepest).max(known + 1);
-                    } else if way.iter().any(|(on_way, _, _)| *on_way == next) {
+                    } else if !on_way.insert(next.clone()) {
                         return Err(Cycle(way.into_iter().map(|(id, _, _)| id).collect()));
                     } else {
                         let entered = enter(&next);
@@ -159,6 +160,7 @@ fn layers(
                 }
                 None => {
                     let (at, deepest) = (at.clone(), *deepest);
+                    on_way.remove(&at);
                     depth.insert(at, deepest);
                     way.pop();
                     if let Some((_, _, above)) = way.last_mut() {
@@ -201,7 +203,7 @@ mod tests {
             kill_selection: KillSelection::YoungestFirst,
             unreachable: UnreachableStrategy::Disabled,
             dependencies: dependencies.iter().map(|id| AppId::recorded(id)).collect(),
-            wire: Arc::from(*b"{}"),
+            wire: bytes::Bytes::from_static(b"{}"),
         })
     }
 

@@ -182,6 +182,9 @@ fn surplus<const N: usize>(spec: &AppSpec, among: [Vec<&Instance>; N], count: us
 
 /// The first `count` to go: those that are furthest from running, then by the app's selection.
 fn victims(spec: &AppSpec, among: &[&Instance], count: usize) -> Vec<InstanceId> {
+    if count == 0 {
+        return Vec::new();
+    }
     let mut order: Vec<&Instance> = among.to_vec();
     order.sort_by_key(|instance| {
         let age = instance.since.running.unwrap_or(instance.since.scheduled).0;

@@ -52,11 +52,8 @@ pub(super) async fn create(api: &Inner, mut ask: Ask) -> Result<Response, Refuse
         return Err(CallError::Refused(Refusal::AppExists(id)).into());
     }
     let change = Prepared::new(api, &view, id, None, app)?;
-    announce::posted(api, &ask, &change.spec);
-    let (spec, answer) = (
-        change.spec.clone(),
-        change.carry_out(api, ask.flag("force", false)).await?,
-    );
+    let spec = change.spec.clone();
+    let answer = carry_out(api, &ask, vec![change], ask.flag("force", false)).await?;
     let Answer::Deployment { id, version, .. } = &answer else {
         return Err(Refused::broken("a creation was answered without a deployment"));
     };
@@ -173,13 +170,8 @@ async fn change_all(
                 tokio::task::yield_now().await;
             }
         }
-        if attempt == 1 {
-            prepared
-                .iter()
-                .for_each(|change| announce::posted(api, ask, &change.spec));
-        }
         let created = prepared.first().is_some_and(|change| change.before.is_none());
-        match carry_out(api, prepared, force).await {
+        match carry_out(api, ask, prepared, force).await {
             Ok(answer) => return Ok((created, answer)),
             Err(CallError::Refused(Refusal::Stale(_) | Refusal::AppExists(_) | Refusal::AppNotFound(_)))
                 if attempt < ATTEMPTS_MAX => {}
@@ -254,18 +246,19 @@ impl Prepared {
             claim: Some(claim),
         })
     }
-
-    async fn carry_out(self, api: &Inner, force: bool) -> Result<Answer, Refused> {
-        Ok(carry_out(api, vec![self], force).await?)
-    }
 }
 
-async fn carry_out(api: &Inner, prepared: Vec<Prepared>, force: bool) -> Result<Answer, CallError> {
+async fn carry_out(
+    api: &Inner,
+    ask: &Ask,
+    prepared: Vec<Prepared>,
+    force: bool,
+) -> Result<Answer, CallError> {
     let mut apps = Vec::with_capacity(prepared.len());
     let mut claims = Vec::new();
-    let mut checks = Vec::new();
+    let mut told = announce::Change::default();
     for change in prepared {
-        checks.push(announce::Checks::of(&change.spec, change.before.as_deref()));
+        told.add(api, &change.spec, change.before.as_deref());
         claims.extend(change.claim);
         apps.push(AppChange {
             id: change.spec.id.clone(),
@@ -274,12 +267,20 @@ async fn carry_out(api: &Inner, prepared: Vec<Prepared>, force: bool) -> Result<
             restart: false,
         });
     }
-    let answer = api.handle.call(Call::Update { apps, force }).await?;
-    if let Answer::Deployment { version, .. } = &answer {
-        checks.into_iter().for_each(|checks| checks.tell(api, *version));
-    }
+    let answer = call(api, ask, told, Call::Update { apps, force }).await;
     drop(claims);
-    Ok(answer)
+    answer
+}
+
+/// Makes a change and tells what came of it. One that others were faster with is made again, and is not told of.
+async fn call(api: &Inner, ask: &Ask, told: announce::Change, call: Call) -> Result<Answer, CallError> {
+    let answer = api.handle.call(call).await;
+    match &answer {
+        Ok(Answer::Deployment { version, .. }) => told.done(api, ask, *version),
+        Ok(_) | Err(CallError::Refused(Refusal::Stale(_))) => {}
+        Err(why) => told.failed(api, why),
+    }
+    answer
 }
 
 /// 422 when the id of a new app is a part of another's, or the other way round: a group of that name is there.
@@ -324,11 +325,13 @@ pub(super) async fn restart(api: &Inner, ask: &Ask, id: &str) -> Result<Response
             spec: Some(AppSpec::clone(&app.spec)),
             restart: true,
         };
-        let call = Call::Update {
+        let mut told = announce::Change::default();
+        told.touch(&id);
+        let update = Call::Update {
             apps: vec![change],
             force,
         };
-        match api.handle.call(call).await {
+        match call(api, ask, told, update).await {
             Err(CallError::Refused(Refusal::Stale(_))) if attempt < ATTEMPTS_MAX => {}
             answer => return Ok(reply::deployment(StatusCode::OK, &answer?)),
         }
@@ -346,11 +349,13 @@ pub(super) async fn delete(api: &Inner, ask: &Ask, id: &str) -> Result<Response,
         spec: None,
         restart: false,
     };
-    let call = Call::Update {
+    let mut told = announce::Change::default();
+    told.touch(&id);
+    let update = Call::Update {
         apps: vec![change],
         force: ask.flag("force", true),
     };
-    let answer = api.handle.call(call).await?;
+    let answer = call(api, ask, told, update).await?;
     if let Some(before) = before {
         announce::checks_removed(api, &before);
     }

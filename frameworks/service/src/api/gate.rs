@@ -30,6 +30,8 @@ pub(super) enum Action<'a> {
     ViewEvents,
     ViewConfig,
     ViewMetrics,
+    /// What the engine was told last.
+    ViewInputs,
     ViewLeader,
     UpdateLeader,
 }

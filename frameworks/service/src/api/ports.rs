@@ -9,7 +9,7 @@ use crate::definition::App;
 use crate::view::View;
 use http::StatusCode;
 use meseta_service_core::app::AppId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -90,7 +90,7 @@ impl ServicePorts {
         if !state.is_filled {
             state.fill(view);
         }
-        let named: Vec<u16> = app
+        let named: BTreeSet<u16> = app
             .service_ports()
             .into_iter()
             .filter(|port| *port != 0)
@@ -107,7 +107,7 @@ impl ServicePorts {
                     None => state.free(&self.range, &taken, id, view).ok_or_else(exhausted)?,
                 };
                 *slot = port;
-                taken.push(port);
+                taken.insert(port);
             }
             state.claim(*slot, id, &mut claim.ports);
         }
@@ -152,7 +152,13 @@ impl State {
         }
     }
 
-    fn free(&mut self, range: &RangeInclusive<u16>, taken: &[u16], id: &AppId, view: &View) -> Option<u16> {
+    fn free(
+        &mut self,
+        range: &RangeInclusive<u16>,
+        taken: &BTreeSet<u16>,
+        id: &AppId,
+        view: &View,
+    ) -> Option<u16> {
         let (first, last) = (*range.start(), *range.end());
         let start = if range.contains(&self.next) {
             self.next

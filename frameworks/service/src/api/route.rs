@@ -6,6 +6,8 @@ pub(super) enum Route {
     Ping,
     Metrics,
     Prometheus,
+    /// Ours: what the engine was told last.
+    LastInputs,
     Info,
     Leader,
     Events,
@@ -36,6 +38,7 @@ impl Route {
             ["ping"] => Route::Ping,
             ["metrics"] => Route::Metrics,
             ["metrics", "prometheus"] => Route::Prometheus,
+            ["meseta", "v1", "last_inputs"] => Route::LastInputs,
             ["v2", "info"] => Route::Info,
             ["v2", "leader"] => Route::Leader,
             ["v2", "events"] => Route::Events,
@@ -77,6 +80,7 @@ impl Route {
             Route::Ping
             | Route::Metrics
             | Route::Prometheus
+            | Route::LastInputs
             | Route::Info
             | Route::Events
             | Route::AppsBelow(_)

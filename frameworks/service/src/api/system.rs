@@ -124,6 +124,16 @@ pub(super) fn abdicate(api: &Inner, ask: &Ask) -> Result<Response, Refused> {
     ))
 }
 
+/// `GET /meseta/v1/last_inputs`.
+pub(super) async fn last_inputs(api: &Inner, ask: &Ask) -> Result<Response, Refused> {
+    ask.check(Action::ViewInputs)?;
+    let inputs = async {
+        let inputs = api.handle.last_inputs().await;
+        inputs.map_err(|error| meseta_http::Refusal::unavailable(error.to_string()))
+    };
+    Ok(meseta_http::inputs::show(inputs).await?)
+}
+
 /// `GET /metrics`, in the form of Marathon 1.7 and later.
 pub(super) async fn metrics(api: &Inner, ask: &Ask) -> Result<Response, Refused> {
     let (mut counters, mut gauges) = (Map::new(), Map::new());

@@ -16,7 +16,7 @@ use meseta_service_core::app::AppId;
 use meseta_service_core::instance::{Condition, Instance, InstanceId};
 use meseta_service_core::io::{Answer, Call, KillHow};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Ids in one request to kill tasks.
@@ -146,7 +146,7 @@ pub(super) async fn kill_of_app(api: &Inner, ask: &Ask, id: &str) -> Result<Resp
     let wanted = app.instances.values().filter(|view| is_there(view));
     let ids = wanted.map(|view| view.instance.id.clone()).collect();
     let answer = kill(api, ask, ids, how).await?;
-    killed(&[app], &answer, how)
+    killed(&BTreeMap::from([(app.spec.id.clone(), app)]), &answer, how)
 }
 
 /// `DELETE /v2/apps/{id}/tasks/{task}`.
@@ -175,15 +175,12 @@ pub(super) async fn kill_listed(api: &Inner, mut ask: Ask) -> Result<Response, R
         ids.push(id.ok_or_else(|| Refused::bad(format!("unable to parse the task id: {text}")))?);
     }
     let view = api.handle.view().await?;
-    // The app stands in the id, with underscores for its slashes; which of them is the app's is found by looking.
-    let mut apps: Vec<Arc<AppView>> = Vec::new();
+    let mut apps = BTreeMap::new();
     let mut known = Vec::new();
     for id in ids {
         let Some(app) = app_of(&view, &id) else { continue };
         ask.check(Action::UpdateApp(&app.spec.id))?;
-        if !apps.iter().any(|other| other.spec.id == app.spec.id) {
-            apps.push(Arc::clone(app));
-        }
+        apps.insert(app.spec.id.clone(), Arc::clone(app));
         known.push(id);
     }
     let answer = kill(api, &ask, known, how).await?;
@@ -231,12 +228,9 @@ fn old_task(text: &str) -> bool {
         .is_some_and(|(app, uuid)| !app.is_empty() && uuid::Uuid::parse_str(uuid).is_ok())
 }
 
-/// The app that has an instance. An underscore in an id can only stand for a slash, so there is one candidate.
+/// The app that has an instance.
 fn app_of<'a>(view: &'a View, instance: &InstanceId) -> Option<&'a Arc<AppView>> {
-    let (safe, _) = instance.as_str().rsplit_once(".instance-")?;
-    let app = view
-        .apps
-        .get(&AppId::recorded(&format!("/{}", safe.replace('_', "/"))))?;
+    let app = view.apps.get(&instance.app_id())?;
     app.instances.contains_key(instance).then_some(app)
 }
 
@@ -258,7 +252,7 @@ async fn kill(api: &Inner, ask: &Ask, instances: Vec<InstanceId>, how: KillHow) 
 }
 
 /// The answer to a kill: the deployment that shrinks the apps, or the tasks as they were.
-fn killed(apps: &[Arc<AppView>], answer: &Answer, how: KillHow) -> Result<Response, Refused> {
+fn killed(apps: &BTreeMap<AppId, Arc<AppView>>, answer: &Answer, how: KillHow) -> Result<Response, Refused> {
     if how == KillHow::Scale {
         return Ok(reply::deployment(StatusCode::OK, answer));
     }
@@ -266,7 +260,7 @@ fn killed(apps: &[Arc<AppView>], answer: &Answer, how: KillHow) -> Result<Respon
         return Err(Refused::broken("a kill was answered with something else"));
     };
     let shown = instances.iter().filter_map(|instance| {
-        let app = apps.iter().find(|app| app.spec.id == instance.app)?;
+        let app = apps.get(&instance.app)?;
         Task::of(app, app.instances.get(&instance.id)?)
     });
     Ok(reply::json(

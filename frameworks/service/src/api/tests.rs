@@ -10,17 +10,19 @@ use super::{Api, Settings};
 use crate::definition::Rules;
 use crate::metrics::Counters;
 use crate::owner::{Ask, Handle, Info, Model, Told, What};
-use crate::view::QueueEntry;
+use crate::view::{QueueEntry, Seen};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use meseta_http::Body;
+use meseta_http::inbox::Queued;
 use meseta_service_core::app::{AppId, Demand};
 use meseta_service_core::engine::{Config, Engine, Recovered};
 use meseta_service_core::io::{Effect, Input, Outcome, RequestId, TaskEvent, TaskKind};
 use meseta_service_core::matcher::{Offer, Pool};
 use meseta_types::Wall;
+use meseta_types::last_inputs::LastInputs;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -97,7 +99,7 @@ impl World {
     }
 
     fn with(change: impl FnOnce(&mut Settings)) -> World {
-        let (asks, asked) = mpsc::channel(64);
+        let (asks, asked) = meseta_http::inbox::inbox();
         let (events, _) = broadcast::channel(1024);
         let (feed, fed) = mpsc::channel(64);
         // Some time in 2020, in whole milliseconds.
@@ -247,12 +249,12 @@ struct Owner {
 }
 
 impl Owner {
-    async fn run(mut self, mut asks: mpsc::Receiver<Ask>, mut fed: mpsc::Receiver<Input>) {
+    async fn run(mut self, mut asks: mpsc::Receiver<Queued<Ask>>, mut fed: mpsc::Receiver<Input>) {
         loop {
             tokio::select! {
                 ask = asks.recv() => match ask {
                     None => return,
-                    Some(ask) => self.ask(ask),
+                    Some(queued) => self.ask(queued.message),
                 },
                 Some(input) = fed.recv() => self.step(input),
             }
@@ -271,6 +273,7 @@ impl Owner {
                 self.callers.insert(request, answer);
                 self.step(Input::Call(request, call));
             }
+            Ask::LastInputs(reader) => drop(reader.send(LastInputs::default().snapshot())),
             Ask::View(reader) => drop(reader.send(self.model.view())),
             Ask::App(id, reader) => drop(reader.send(self.model.app(&id).cloned())),
             Ask::Queue(reader) => {
@@ -319,7 +322,10 @@ impl Owner {
                     Effect::Event(event) => {
                         let what = What::Engine {
                             event,
-                            addresses: Arc::from([("10.0.0.1".to_owned(), "IPv4")]),
+                            seen: Some(Arc::new(Seen {
+                                addresses: Arc::from([("10.0.0.1".to_owned(), "IPv4")]),
+                                ..Seen::default()
+                            })),
                         };
                         let _ = self.events.send(Arc::new(Told { at: self.now(), what }));
                     }

@@ -257,7 +257,6 @@ fn refuse_later_fields(object: &Object<'_>) {
 /// `KEY: "text"`; a reference to a secret cannot be resolved.
 fn environment(object: &Object<'_>) -> Option<BTreeMap<String, String>> {
     object.map_of("env", |value, path| match value {
-        serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Object(reference) => {
             let key = reference.get("secret").and_then(serde_json::Value::as_str);
             match key {
@@ -277,10 +276,7 @@ fn environment(object: &Object<'_>) -> Option<BTreeMap<String, String>> {
             }
             None
         }
-        _ => {
-            object.problems().shape(path, "error.expected.jsstring");
-            None
-        }
+        _ => object.text(value, || path.to_owned()),
     })
 }
 
@@ -326,7 +322,7 @@ fn ip_address(object: Object<'_>) -> Option<IpAddress> {
 fn resource_limits(object: Object<'_>) -> Option<ResourceLimits> {
     let limit = |name| {
         object
-            .number_or_word(name, "unlimited")
+            .amount_or_word(name, "unlimited")
             .map(|amount| amount.map_or(Limit::Unlimited, Limit::Amount))
     };
     Some(ResourceLimits {

@@ -87,9 +87,20 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn string(&self, name: &str) -> Option<String> {
-        self.read(name, "error.expected.jsstring", |value| {
-            value.as_str().map(str::to_owned)
-        })
+        self.get(name)
+            .and_then(|value| self.text(value, || self.path_of(name)))
+    }
+
+    /// A text. Programs and their variables cannot hold a NUL character.
+    pub(crate) fn text(&self, value: &Value, path: impl Fn() -> String) -> Option<String> {
+        let Value::String(text) = value else {
+            self.problems.shape(path(), "error.expected.jsstring");
+            return None;
+        };
+        if text.contains('\0') {
+            self.problems.rule(path(), "must not contain a NUL character");
+        }
+        Some(text.clone())
     }
 
     pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
@@ -176,14 +187,8 @@ impl<'a> Object<'a> {
 
     pub(crate) fn strings(&self, name: &str) -> Option<Vec<String>> {
         let values = self.array(name)?;
-        let texts = values.iter().enumerate().filter_map(|(index, value)| {
-            let text = value.as_str().map(str::to_owned);
-            if text.is_none() {
-                self.problems
-                    .shape(self.element(name, index), "error.expected.jsstring");
-            }
-            text
-        });
+        let texts = values.iter().enumerate();
+        let texts = texts.filter_map(|(index, value)| self.text(value, || self.element(name, index)));
         Some(texts.collect())
     }
 
@@ -196,14 +201,8 @@ impl<'a> Object<'a> {
                 self.problems.shape(path, "error.expected.jsarray");
                 continue;
             };
-            let texts = cells.iter().enumerate().filter_map(|(at, cell)| {
-                let text = cell.as_str().map(str::to_owned);
-                if text.is_none() {
-                    self.problems
-                        .shape(format!("{path}({at})"), "error.expected.jsstring");
-                }
-                text
-            });
+            let texts = cells.iter().enumerate();
+            let texts = texts.filter_map(|(at, cell)| self.text(cell, || format!("{path}({at})")));
             rows.push(texts.collect());
         }
         Some(rows)
@@ -225,13 +224,7 @@ impl<'a> Object<'a> {
 
     /// A map of strings. Values that are `null` are left out.
     pub(crate) fn texts(&self, name: &str) -> Option<BTreeMap<String, String>> {
-        self.map_of(name, |value, path| {
-            let text = value.as_str().map(str::to_owned);
-            if text.is_none() {
-                self.problems.shape(path, "error.expected.jsstring");
-            }
-            text
-        })
+        self.map_of(name, |value, path| self.text(value, || path.to_owned()))
     }
 
     /// A map; `read` gets each value that is not `null` and its path, and notes its own problems.
@@ -249,6 +242,9 @@ impl<'a> Object<'a> {
             .filter(|(_, value)| !value.is_null())
             .filter_map(|(key, value)| {
                 let path = format!("{}/{key}", self.path_of(name));
+                if key.contains('\0') {
+                    self.problems.rule(&*path, "must not contain a NUL character");
+                }
                 Some((key.clone(), read(value, &path)?))
             });
         Some(entries.collect())
@@ -295,11 +291,11 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A number or the given word (as `None`).
-    pub(crate) fn number_or_word(&self, name: &str, word: &str) -> Option<Option<f64>> {
+    /// An amount of a resource, or the given word (as `None`).
+    pub(crate) fn amount_or_word(&self, name: &str, word: &str) -> Option<Option<f64>> {
         match self.get(name)? {
             Value::String(text) if text == word => Some(None),
-            Value::Number(number) => Some(number.as_f64()),
+            Value::Number(_) => self.amount(name).map(Some),
             _ => {
                 self.problem(name, "error.expected.jsnumber");
                 None

@@ -644,6 +644,31 @@ fn broken_rules_are_told_under_the_path_of_their_field() {
             "got 0.5, expected 1 or more",
         ),
         (
+            sleep(json!({"resourceLimits": {"mem": 1e300}})),
+            "/resourceLimits/mem",
+            "expected 9007199254740 or less",
+        ),
+        (
+            sleep(json!({"check": {"http": {"portIndex": 0, "scheme": "HTTPS"}}})),
+            "/check/http/scheme",
+            "must be HTTP",
+        ),
+        (
+            sleep(json!({"env": {"A=B": "1"}})),
+            "/env/A=B",
+            "a name without '='",
+        ),
+        (
+            sleep(json!({"env": {"A": "x\0y"}})),
+            "/env/A",
+            "must not contain a NUL character",
+        ),
+        (
+            sleep(json!({"cmd": "sleep \0"})),
+            "/cmd",
+            "must not contain a NUL character",
+        ),
+        (
             sleep(json!({"executor": "/my/executor"})),
             "/executor",
             "not supported",

@@ -1,7 +1,7 @@
 //! The rules that fields must keep together. Texts and paths are Marathon's where clients match them.
 
 use super::app::{App, Limit, UnreachableStrategy};
-use super::checks::{HealthCheck, HealthProtocol, IpProtocol};
+use super::checks::{HealthCheck, HealthProtocol, IpProtocol, Scheme};
 use super::container::Engine;
 use super::network::{Network, NetworkMode, PortMapping};
 use super::problems::Problems;
@@ -71,6 +71,13 @@ fn process(app: &App, problems: &Problems) {
             "/container/docker/parameters",
             "must be empty",
         );
+    }
+    for name in app
+        .env
+        .keys()
+        .filter(|name| name.is_empty() || name.contains('='))
+    {
+        problems.rule(format!("/env/{name}"), "must have a name without '='");
     }
     let is_docker = is_docker(app);
     problems.require(
@@ -292,6 +299,12 @@ fn health_checks(app: &App, problems: &Problems) {
         let tcp = check.tcp.as_ref().map(|tcp| (tcp.port_index, tcp.port));
         http.into_iter().chain(tcp)
     });
+    let http = app.check.as_ref().and_then(|check| check.http.as_ref());
+    problems.require(
+        http.is_none_or(|http| http.scheme == Scheme::Http),
+        "/check/http/scheme",
+        "must be HTTP: Mesos's checks know no TLS",
+    );
     for (port_index, port) in ports_of_check {
         address_one_port(port_index, port, ports, "/check", problems);
     }

@@ -21,7 +21,7 @@ impl Owner {
             Effect::Answer(request, answer) => {
                 if let Some(caller) = self.callers.remove(&request) {
                     // A caller that left does not need it any more.
-                    let _ = caller.send(answer);
+                    let _ = caller.answer.send(answer);
                 }
             }
             Effect::Accept { offer, launches } => self.accept(&offer, launches),
@@ -171,17 +171,14 @@ impl Owner {
             Event::DeploymentFailed(_) => self.doors.counters.deployment(false),
             _ => {}
         }
-        let addresses = match &event {
-            Event::Status { instance, .. } => self
-                .model
-                .seen(&instance.id)
-                .map(|seen| Arc::clone(&seen.addresses)),
+        let seen = match &event {
+            Event::Status { instance, .. } | Event::UnhealthyKill { instance } => {
+                self.model.seen(&instance.id)
+            }
             _ => None,
         };
-        let what = What::Engine {
-            event,
-            addresses: addresses.unwrap_or_default(),
-        };
+        let seen = seen.map(Arc::clone);
+        let what = What::Engine { event, seen };
         // Nobody may be listening.
         let _ = self.doors.told.send(Arc::new(Told { at, what }));
     }

@@ -1,16 +1,17 @@
 //! What handlers hold of the owner: calls, looks and events.
 
 use crate::clock::WallClock;
+use crate::definition::HealthCheck;
 use crate::metrics::Counters;
-use crate::view::{AppView, QueueEntry, View};
+use crate::view::{AppView, QueueEntry, Seen, View};
+use meseta_http::inbox::Inbox;
 use meseta_service_core::app::AppId;
-use meseta_service_core::io::{Answer, Call, Event, Refusal};
+use meseta_service_core::instance::InstanceId;
+use meseta_service_core::io::{Answer, AppChange, Call, Event, Input, Refusal};
 use meseta_types::Wall;
+use meseta_types::last_inputs::InputLog;
 use std::sync::Arc;
-use tokio::sync::{broadcast, mpsc, oneshot};
-
-/// Asks that wait for the owner. Handlers wait when it is full, and callers with them.
-pub(crate) const ASKS_MAX: usize = 1_024;
+use tokio::sync::{broadcast, oneshot};
 
 /// Events a listener may be behind; one that is further behind is told so. One commit of the largest size tells of some
 /// ten thousand; a place costs some dozens of bytes.
@@ -26,6 +27,21 @@ pub(crate) enum Ask {
     App(AppId, oneshot::Sender<Option<Arc<AppView>>>),
     /// Why instances wait.
     Queue(oneshot::Sender<Vec<QueueEntry>>),
+    /// The last inputs of the engine.
+    LastInputs(oneshot::Sender<InputLog<Input>>),
+}
+
+/// About what a call holds.
+fn bytes(call: &Call) -> usize {
+    match call {
+        Call::Update { apps, .. } => apps.iter().map(bytes_of).sum(),
+        Call::Kill { instances, .. } => instances.iter().map(|id| id.as_str().len()).sum(),
+        Call::Cancel { .. } | Call::ResetDelay(_) => 0,
+    }
+}
+
+fn bytes_of(change: &AppChange) -> usize {
+    change.spec.as_ref().map_or(0, |spec| spec.wire.len()) + size_of::<AppChange>()
 }
 
 /// Why a call was not carried out.
@@ -55,8 +71,17 @@ pub enum What {
     Engine {
         /// What.
         event: Event,
-        /// The addresses of the task, for its status: address and family (`IPv4`, `IPv6`).
-        addresses: Arc<[(String, &'static str)]>,
+        /// What else was seen of the task it is about, if it is about one.
+        seen: Option<Arc<Seen>>,
+    },
+    /// A health check of the framework's own failed, and its failure counts.
+    FailedCheck {
+        /// Of which app.
+        app: AppId,
+        /// Of which instance.
+        instance: InstanceId,
+        /// Which.
+        check: Arc<HealthCheck>,
     },
     /// By a handler, in the wire's form.
     Wire {
@@ -97,7 +122,7 @@ pub struct Info {
 /// The way to the owner. Clones share it.
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) asks: Inbox<Ask>,
     pub(crate) events: broadcast::Sender<Arc<Told>>,
     pub(crate) info: Arc<Info>,
     pub(crate) wall: WallClock,
@@ -118,7 +143,8 @@ impl Handle {
     /// # Errors
     /// Why nothing was changed.
     pub async fn call(&self, call: Call) -> Result<Answer, CallError> {
-        let answer = self.ask(|answer| Ask::Call(call, answer)).await?;
+        let bytes = bytes(&call);
+        let answer = self.ask_of(bytes, |answer| Ask::Call(call, answer)).await?;
         answer.map_err(CallError::Refused)
     }
 
@@ -144,6 +170,14 @@ impl Handle {
     /// [`CallError::Unavailable`].
     pub async fn queue(&self) -> Result<Vec<QueueEntry>, CallError> {
         self.ask(Ask::Queue).await
+    }
+
+    /// The last inputs of the engine, to step through them again.
+    ///
+    /// # Errors
+    /// [`CallError::Unavailable`].
+    pub async fn last_inputs(&self) -> Result<InputLog<Input>, CallError> {
+        self.ask(Ask::LastInputs).await
     }
 
     /// What happens from now on. A receiver that falls [`EVENTS_MAX`] behind is told so and is to be cut off.
@@ -173,9 +207,17 @@ impl Handle {
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, CallError> {
+        self.ask_of(0, ask).await
+    }
+
+    async fn ask_of<T>(
+        &self,
+        bytes: usize,
+        ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
+    ) -> Result<T, CallError> {
         let (answer, answered) = oneshot::channel();
         self.asks
-            .send(ask(answer))
+            .send(ask(answer), bytes)
             .await
             .map_err(|_| CallError::Unavailable)?;
         answered.await.map_err(|_| CallError::Unavailable)

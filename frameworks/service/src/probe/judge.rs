@@ -33,19 +33,15 @@ pub(super) enum Kind {
 /// What a health check of one launch said so far.
 #[derive(Debug)]
 pub(crate) struct Health {
-    grace: Duration,
-    failures_max: u32,
-    ignores_1xx: bool,
+    check: Arc<HealthCheck>,
     alive: Option<bool>,
     failures: u32,
 }
 
 impl Health {
-    pub(super) fn new(check: &HealthCheck) -> Health {
+    pub(super) fn new(check: Arc<HealthCheck>) -> Health {
         Health {
-            grace: Duration::from_secs(u64::from(check.grace_period_seconds)),
-            failures_max: check.max_consecutive_failures,
-            ignores_1xx: check.ignore_http1xx.unwrap_or(false),
+            check,
             alive: None,
             failures: 0,
         }
@@ -53,9 +49,12 @@ impl Health {
 
     /// Counts an answer; `None` if it counts for nothing. `running` is how long the instance runs.
     fn count(&mut self, answer: &Answer, running: Duration) -> Option<(bool, Option<String>)> {
+        let grace = Duration::from_secs(u64::from(self.check.grace_period_seconds));
         let (alive, cause) = match answer {
             Answer::Connected => (true, None),
-            Answer::Http(status, ..) if self.ignores_1xx && *status < 200 => return None,
+            Answer::Http(status, ..) if self.check.ignore_http1xx == Some(true) && *status < 200 => {
+                return None;
+            }
             Answer::Http(status, ..) if (200..400).contains(status) => (true, None),
             Answer::Http(status, ..) => (false, Some(format!("it answered {status}"))),
             Answer::Failed(why) => (false, Some(why.clone())),
@@ -63,7 +62,7 @@ impl Health {
         if alive {
             self.alive = Some(true);
             self.failures = 0;
-        } else if self.alive.is_none() && running < self.grace {
+        } else if self.alive.is_none() && running < grace {
             // It may still be starting.
             return None;
         } else {
@@ -74,8 +73,18 @@ impl Health {
     }
 
     fn gives_up(&self) -> bool {
-        self.failures_max > 0 && self.failures >= self.failures_max
+        let failures_max = self.check.max_consecutive_failures;
+        failures_max > 0 && self.failures >= failures_max
     }
+}
+
+/// What a verdict comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Meaning {
+    /// For the engine.
+    pub(crate) input: Option<Input>,
+    /// The health check that failed, if its failure counts.
+    pub(crate) failed: Option<Arc<HealthCheck>>,
 }
 
 impl Verdict {
@@ -97,7 +106,7 @@ impl Verdict {
         seen: &mut Seen,
         since: Option<Wall>,
         now: Wall,
-    ) -> Option<Input> {
+    ) -> Meaning {
         let (instance, incarnation) = (self.instance.clone(), self.incarnation);
         match &self.kind {
             Kind::Readiness(check) => {
@@ -113,25 +122,33 @@ impl Verdict {
                     ready,
                     last,
                 });
-                ready.then_some(Input::Ready {
+                let input = ready.then_some(Input::Ready {
                     instance,
                     incarnation,
-                })
+                });
+                Meaning { input, failed: None }
             }
             Kind::Health { index } => {
                 let ran = since.map_or(0, |since| now.0.saturating_sub(since.0));
                 let ran = Duration::from_nanos(u64::try_from(ran).unwrap_or(0));
-                let (alive, cause) = health.get_mut(*index)?.count(&self.answer, ran)?;
+                let Some(check) = health.get_mut(*index) else {
+                    return Meaning::default();
+                };
+                let Some((alive, cause)) = check.count(&self.answer, ran) else {
+                    return Meaning::default();
+                };
+                let failed = (!alive).then(|| Arc::clone(&check.check));
                 seen.judge(alive, cause.as_deref(), now);
                 // Healthy is who passes every check; while one has not said anything nobody knows.
                 let failing = health.iter().any(|check| check.alive == Some(false));
                 let all_pass = health.iter().all(|check| check.alive == Some(true));
-                (failing || all_pass).then(|| Input::Health {
+                let input = (failing || all_pass).then(|| Input::Health {
                     instance,
                     incarnation,
                     healthy: all_pass,
                     give_up: health.iter().any(Health::gives_up),
-                })
+                });
+                Meaning { input, failed }
             }
         }
     }
@@ -140,15 +157,23 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::{HealthProtocol, IpProtocol};
 
-    fn health(grace: u64, failures_max: u32) -> Health {
-        Health {
-            grace: Duration::from_secs(grace),
-            failures_max,
-            ignores_1xx: true,
-            alive: None,
-            failures: 0,
-        }
+    fn health(grace: u32, failures_max: u32) -> Health {
+        Health::new(Arc::new(HealthCheck {
+            protocol: HealthProtocol::Http,
+            path: None,
+            port_index: Some(0),
+            port: None,
+            command: None,
+            grace_period_seconds: grace,
+            interval_seconds: 1,
+            timeout_seconds: 1,
+            max_consecutive_failures: failures_max,
+            delay_seconds: 0,
+            ignore_http1xx: Some(true),
+            ip_protocol: IpProtocol::V4,
+        }))
     }
 
     fn verdict(index: usize, answer: Answer) -> Verdict {
@@ -160,9 +185,13 @@ mod tests {
         }
     }
 
-    fn said(input: Option<Input>) -> Option<(bool, bool)> {
-        match input {
-            Some(Input::Health { healthy, give_up, .. }) => Some((healthy, give_up)),
+    fn said(meaning: Meaning) -> Option<(bool, bool)> {
+        match meaning.input {
+            Some(Input::Health { healthy, give_up, .. }) => {
+                let fails = !healthy && meaning.failed.is_some();
+                assert!(healthy || fails, "a failure that counts is told");
+                Some((healthy, give_up))
+            }
             _ => None,
         }
     }

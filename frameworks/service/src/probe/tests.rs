@@ -70,7 +70,7 @@ async fn an_instance_that_ran_before_the_start_is_asked_again_and_one_out_of_rea
     assert!(asked.await.unwrap().starts_with("GET /up HTTP/1.1"));
     let mut seen = crate::view::Seen::default();
     let health = probers.health(&verdict).unwrap();
-    let input = verdict.apply(health, &mut seen, Some(Wall(0)), Wall(1));
+    let input = verdict.apply(health, &mut seen, Some(Wall(0)), Wall(1)).input;
     assert!(
         matches!(
             input,

@@ -26,7 +26,7 @@ fn spec(version: i64, config: i64, instances: u32) -> Arc<AppSpec> {
         kill_selection: KillSelection::YoungestFirst,
         unreachable: UnreachableStrategy::Disabled,
         dependencies: BTreeSet::new(),
-        wire: Arc::from(*b"{}"),
+        wire: bytes::Bytes::from_static(b"{}"),
     })
 }
 

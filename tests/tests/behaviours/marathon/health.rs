@@ -8,6 +8,7 @@ use meseta_tests::service::{App, sleeper, text};
 use meseta_tests::{behaviours, wait};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -78,21 +79,36 @@ fn a_passing_check_counts_and_is_told(ground: &Ground) {
 }
 
 fn a_failing_instance_is_killed_and_replaced(ground: &Ground) {
+    failing("/m78", "HTTP", ground);
+    // What the agent finds is not told check by check.
+    failing("/m78-by-agent", "MESOS_HTTP", ground);
+}
+
+fn failing(id: &str, protocol: &str, ground: &Ground) {
     let folder = tempfile::tempdir().unwrap();
     let healthy = folder.path().join("healthy");
     std::fs::write(&healthy, "").unwrap();
     let service = ground.service();
-    let events = service
-        .rest
-        .events("/v2/events?event_type=unhealthy_instance_kill_event");
+    let events = service.rest.events(
+        "/v2/events?event_type=unhealthy_instance_kill_event&event_type=failed_health_check_event",
+    );
     let app = service.deploy(&checked(
-        "/m78",
+        id,
         folder.path(),
-        json!({"protocol": "HTTP", "path": "/healthy"}),
+        json!({"protocol": protocol, "path": "/healthy"}),
     ));
     let before = app.task_ids().remove(0);
     std::fs::remove_file(&healthy).unwrap();
-    let event = events.wait("a kill", |e| e.data["appId"] == "/m78");
+    let is = |e: &meseta_tests::rest::Event, kind: &str| {
+        e.data["appId"] == id && e.data["eventType"] == kind
+    };
+    if protocol == "HTTP" {
+        let event = events.wait("a failure", |e| is(e, "failed_health_check_event"));
+        let instance = text(&event.data["taskId"]);
+        assert!(before.starts_with(&instance) && before != instance, "{event:?}");
+        assert_eq!(event.data["healthCheck"]["path"], "/healthy", "{event:?}");
+    }
+    let event = events.wait("a kill", |e| is(e, "unhealthy_instance_kill_event"));
     assert_eq!(event.data["taskId"], json!(before), "{event:?}");
     std::fs::write(&healthy, "").unwrap();
     wait::until("a healthy replacement", || {
@@ -165,14 +181,58 @@ fn every_kind_of_check_works(ground: &Ground) {
         ("/m81-mesos-http", json!({"protocol": "MESOS_HTTP", "path": "/"})),
         ("/m81-mesos-tcp", json!({"protocol": "MESOS_TCP"})),
     ];
-    let apps: Vec<App> = kinds
+    let encrypted = [("/m81-https", "HTTPS"), ("/m81-mesos-https", "MESOS_HTTPS")];
+    let serve = encrypting(folder.path());
+    let apps = kinds
         .into_iter()
-        .map(|(id, more)| service.create(&checked(id, folder.path(), more)))
-        .collect();
+        .map(|(id, more)| checked(id, folder.path(), more));
+    let apps = apps.chain(encrypted.map(|(id, protocol)| {
+        let mut app = checked(id, folder.path(), json!({"protocol": protocol, "path": "/"}));
+        meseta_tests::service::merge(&mut app, &json!({"cmd": serve}));
+        app
+    }));
+    let apps: Vec<App> = apps.map(|app| service.create(&app)).collect();
     for app in apps {
         app.settled();
         assert_eq!(app.show()["tasksHealthy"], 1, "{}", app.id);
     }
+}
+
+/// Answers everything over TLS, with the certificate of a folder.
+const ENCRYPTING: &str = r#"
+import http.server, ssl, sys
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+folder, port = sys.argv[1], int(sys.argv[2])
+server = http.server.ThreadingHTTPServer(("", port), Answer)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(folder + "/cert.pem", folder + "/key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"#;
+
+/// The command of a server with a certificate that it signed itself.
+fn encrypting(folder: &Path) -> String {
+    let (key, certificate) = (folder.join("key.pem"), folder.join("cert.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    // Tasks may run as somebody else.
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let script = folder.join("encrypting.py");
+    std::fs::write(&script, ENCRYPTING).unwrap();
+    format!("exec python3 {} {} $PORT0", script.display(), folder.display())
 }
 
 fn without_checks_nothing_is_healthy_or_unhealthy(ground: &Ground) {

@@ -5,6 +5,7 @@ use crate::client::{ClientEvent, SERVICE};
 use crate::marks::Mark;
 use crate::script::Script;
 use crate::world::{Event, World};
+use bytes::Bytes;
 use meseta_service_core::app::{
     AppId, AppSpec, Backoff, Demand, HostPort, KillSelection, UnreachableStrategy, UpgradeStrategy, Version,
 };
@@ -23,13 +24,13 @@ const APPS: [&str; 4] = ["/a", "/b", "/c", "/d"];
 #[derive(Clone, Debug, PartialEq)]
 struct Wish {
     instances: u32,
-    wire: Arc<[u8]>,
+    wire: Bytes,
 }
 
 fn wish(spec: &AppSpec) -> Wish {
     Wish {
         instances: spec.instances,
-        wire: Arc::clone(&spec.wire),
+        wire: spec.wire.clone(),
     }
 }
 
@@ -118,7 +119,7 @@ impl AppUsers {
         self.asked.values().flatten().any(|(busy, _)| busy == app)
     }
 
-    fn wire(&mut self, script: Script) -> Arc<[u8]> {
+    fn wire(&mut self, script: Script) -> Bytes {
         self.wires += 1;
         let mut wire = script.encode().to_vec();
         wire.extend(self.wires.to_le_bytes());

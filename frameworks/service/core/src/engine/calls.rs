@@ -226,6 +226,8 @@ impl Engine {
         how: KillHow,
         force: bool,
     ) -> Result<Answer, Refusal> {
+        // An instance that is named twice is one.
+        let ids: BTreeSet<InstanceId> = ids.into_iter().collect();
         let known = ids
             .iter()
             .filter_map(|id| self.instances.get(id))

@@ -121,7 +121,8 @@ impl Engine {
                 ..Since::default()
             },
             healthy: None,
-            ready: false,
+            // Readiness is asked only of what a deployment starts.
+            ready: !self.locks.contains_key(&spec.id),
             kill_sent: None,
             ..before
         };

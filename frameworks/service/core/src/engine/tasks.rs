@@ -59,7 +59,7 @@ impl Engine {
                     self.unheard.remove(&id);
                     self.task_of(now, instance, event);
                 }
-                None => self.stray(&event),
+                None => self.stray(id, &event),
             }
         }
         // What is not ours, or over already, is settled by saying so.
@@ -68,17 +68,25 @@ impl Engine {
         }
     }
 
-    /// A task of an instance that was given up, or of an earlier launch, that still lives: it must not.
-    fn stray(&mut self, event: &TaskEvent) {
-        let lives = matches!(
-            event.kind,
-            TaskKind::Staging | TaskKind::Starting | TaskKind::Running
-        );
-        if let Some(agent) = event.agent.as_ref().filter(|_| lives) {
-            self.txn.released.push(Effect::Kill {
-                task: event.task.to_string(),
-                agent: Arc::clone(agent),
-            });
+    /// A task of an instance that was given up, or of an earlier launch: it must not live, and its end is told.
+    fn stray(&mut self, instance: InstanceId, event: &TaskEvent) {
+        match event.kind {
+            TaskKind::Staging | TaskKind::Starting | TaskKind::Running => {
+                if let Some(agent) = &event.agent {
+                    self.txn.released.push(Effect::Kill {
+                        task: event.task.to_string(),
+                        agent: Arc::clone(agent),
+                    });
+                }
+            }
+            TaskKind::Killed | TaskKind::Ended => {
+                self.txn.released.push(Effect::Event(Event::Stranger {
+                    instance,
+                    condition: ended_name(&event.state),
+                }));
+            }
+            // It may live, or never was.
+            TaskKind::Killing | TaskKind::Unreachable | TaskKind::NotLaunched | TaskKind::Unknown => {}
         }
     }
 
@@ -150,7 +158,14 @@ impl Engine {
     /// A task is over: its instance goes, or is scheduled again.
     fn over(&mut self, now: Wall, instance: Instance, event: &TaskEvent, failed: bool) {
         self.tell_condition(&instance, ended_name(&event.state));
-        if failed && instance.goal == Goal::Running && instance.kill_sent.is_none() {
+        let on_our_order = instance.goal != Goal::Running || instance.kill_sent.is_some();
+        if event.kind == TaskKind::Killed && event.healthy == Some(false) && !on_our_order {
+            // Its agent gave it up.
+            self.txn.released.push(Effect::Event(Event::UnhealthyKill {
+                instance: instance.clone(),
+            }));
+        }
+        if failed && !on_our_order {
             self.count_failure(now, &instance, event);
         }
         let target = self.target(&instance.app);

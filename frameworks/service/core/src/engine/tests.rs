@@ -297,13 +297,13 @@ fn app(text: &str, instances: u32) -> AppSpec {
             expunge_after: Duration::ZERO,
         },
         dependencies: BTreeSet::new(),
-        wire: Arc::from(*b"v1"),
+        wire: bytes::Bytes::from_static(b"v1"),
     }
 }
 
 fn changed(spec: AppSpec) -> AppSpec {
     AppSpec {
-        wire: Arc::from(*b"v2"),
+        wire: bytes::Bytes::from_static(b"v2"),
         ..spec
     }
 }
@@ -863,3 +863,4 @@ fn too_many_deployments_are_refused() {
 }
 
 mod found;
+mod health;

@@ -6,7 +6,6 @@ use crate::instance::Since;
 use meseta_types::Wall;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 fn spec(instances: u32, minimum_health: f64, maximum_over: f64, health: bool) -> AppSpec {
@@ -32,7 +31,7 @@ fn spec(instances: u32, minimum_health: f64, maximum_over: f64, health: bool) ->
         kill_selection: KillSelection::YoungestFirst,
         unreachable: UnreachableStrategy::Disabled,
         dependencies: BTreeSet::new(),
-        wire: Arc::from(*b"{}"),
+        wire: bytes::Bytes::from_static(b"{}"),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::deployment::{current_step, plan};
 use super::{time, version};
 use crate::owner::{Told, What};
+use crate::view::Seen;
 use meseta_service_core::instance::Instance;
 use meseta_service_core::io::Event;
 use meseta_types::Wall;
@@ -20,7 +21,13 @@ pub(in crate::api) struct Shown {
 pub(in crate::api) fn shown(told: &Told, framework_id: &str) -> Vec<Shown> {
     let at = told.at;
     match &told.what {
-        What::Engine { event, addresses } => engine(event, addresses, at),
+        What::Engine { event, seen } => engine(event, seen.as_deref(), at),
+        What::FailedCheck { app, instance, check } => vec![one(
+            "failed_health_check_event",
+            at,
+            // Marathon puts the instance's id there, too.
+            json!({"appId": app.as_str(), "taskId": instance.as_str(), "healthCheck": &**check}),
+        )],
         What::Wire { kind, json } => vec![Shown {
             kind,
             json: json.to_string(),
@@ -49,7 +56,7 @@ pub(in crate::api) fn one(kind: &'static str, at: Wall, mut fields: Value) -> Sh
     }
 }
 
-fn engine(event: &Event, addresses: &[(String, &'static str)], at: Wall) -> Vec<Shown> {
+fn engine(event: &Event, seen: Option<&Seen>, at: Wall) -> Vec<Shown> {
     match event {
         Event::DeploymentInfo(deployment) => vec![one(
             "deployment_info",
@@ -66,11 +73,19 @@ fn engine(event: &Event, addresses: &[(String, &'static str)], at: Wall) -> Vec<
             at,
             json!({"id": &*deployment.id.0, "plan": plan(deployment)}),
         )],
-        Event::DeploymentFailed(deployment) => vec![one(
-            "deployment_failed",
-            at,
-            json!({"id": &*deployment.id.0, "plan": plan(deployment)}),
-        )],
+        // Who cancels a deployment ends the step that is under way.
+        Event::DeploymentFailed(deployment) => vec![
+            one(
+                "deployment_step_failure",
+                at,
+                json!({"plan": plan(deployment), "currentStep": current_step(deployment)}),
+            ),
+            one(
+                "deployment_failed",
+                at,
+                json!({"id": &*deployment.id.0, "plan": plan(deployment)}),
+            ),
+        ],
         Event::Status { event, instance } => vec![one(
             "status_update_event",
             at,
@@ -81,8 +96,9 @@ fn engine(event: &Event, addresses: &[(String, &'static str)], at: Wall) -> Vec<
                 "message": &*event.message,
                 "appId": instance.app.as_str(),
                 "host": place(instance).0,
-                "ipAddresses": addresses
-                    .iter()
+                "ipAddresses": seen
+                    .into_iter()
+                    .flat_map(|seen| &*seen.addresses)
                     .map(|(address, family)| json!({"ipAddress": address, "protocol": family}))
                     .collect::<Vec<_>>(),
                 "ports": instance.place.as_ref().map_or(&[][..], |place| &place.ports),
@@ -110,9 +126,18 @@ fn engine(event: &Event, addresses: &[(String, &'static str)], at: Wall) -> Vec<
                 "taskId": instance.task_id(),
                 "instanceId": instance.id.as_str(),
                 "version": version(instance.version),
-                "reason": "health checks failed too often in a row",
+                "reason": cause(seen).unwrap_or("its health check failed too often in a row"),
                 "host": place(instance).0,
                 "slaveId": place(instance).1,
+            }),
+        )],
+        Event::Stranger { instance, condition } => vec![one(
+            "unknown_instance_terminated_event",
+            at,
+            json!({
+                "instanceId": instance.as_str(),
+                "runSpecId": instance.app_id().as_str(),
+                "condition": condition,
             }),
         )],
         Event::AppGone(app) => vec![one("app_terminated_event", at, json!({"appId": app.as_str()}))],
@@ -144,6 +169,11 @@ fn health(instance: &Instance, at: Wall) -> Vec<Shown> {
         )
     });
     std::iter::once(changed).chain(status).collect()
+}
+
+/// Why a health check failed the last time.
+fn cause(seen: Option<&Seen>) -> Option<&str> {
+    seen?.health.as_ref()?.last_failure_cause.as_deref()
 }
 
 /// Host name and agent of an instance, empty while it has none.

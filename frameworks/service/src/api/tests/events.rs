@@ -30,6 +30,19 @@ async fn attach(world: &World, query: &str) -> Frames {
     super::stream_of(response)
 }
 
+/// All frames up to the first of a kind.
+async fn until(stream: &mut Frames, wanted: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    loop {
+        let mut next = frames(stream, 1).await;
+        let over = next.iter().any(|frame| kind(frame) == wanted);
+        seen.append(&mut next);
+        if over {
+            return seen;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_new_stream_begins_with_its_attachment_and_tells_what_follows() {
     let world = World::new();
@@ -41,22 +54,48 @@ async fn a_new_stream_begins_with_its_attachment_and_tells_what_follows() {
 
     let body = json!({"id": "/a", "cmd": "sleep 1", "healthChecks": [{"protocol": "MESOS_TCP"}]});
     world.call("POST", "/v2/apps", body).await.expect(201);
-    let seen = frames(&mut stream, 4).await;
-    let kinds: Vec<&str> = seen.iter().map(|frame| kind(frame)).collect();
-    assert_eq!(kinds[0], "api_post_event");
-    assert_eq!(data(&seen[0])["appDefinition"]["id"], "/a");
-    assert_eq!(data(&seen[0])["uri"], "/v2/apps");
-    assert!(kinds.contains(&"deployment_info"), "{kinds:?}");
-    let info = seen
-        .iter()
-        .find(|frame| kind(frame) == "deployment_info")
-        .unwrap();
-    let plan = &data(info)["plan"];
+    let seen = until(&mut stream, "group_change_success").await;
+    let of = |wanted: &str| {
+        let found = seen.iter().find(|frame| kind(frame) == wanted);
+        data(found.unwrap_or_else(|| panic!("{wanted}: {seen:?}")))
+    };
+    let posted = of("api_post_event");
+    assert_eq!(
+        (&posted["appDefinition"]["id"], &posted["uri"]),
+        (&json!("/a"), &json!("/v2/apps"))
+    );
+    assert_eq!(
+        of("add_health_check_event")["healthCheck"]["protocol"],
+        "MESOS_TCP"
+    );
+    assert_eq!(of("group_change_success")["groupId"], "/");
+    let plan = &of("deployment_info")["plan"];
     assert_eq!((&plan["original"], &plan["target"]), (&json!({}), &json!({})));
     assert_eq!(
         plan["steps"][0]["actions"][0],
         json!({"action": "StartApplication", "app": "/a"})
     );
+}
+
+#[tokio::test]
+async fn what_is_refused_was_not_posted_and_a_deployment_that_is_cancelled_fails_in_its_step() {
+    let world = World::new();
+    let created = world.sleeper("/team/a", 1).await;
+    let mut stream = attach(&world, "").await;
+    let body = json!({"cmd": "sleep 2"});
+    world.call("PUT", "/v2/apps/team/a", body).await.expect(409);
+    let seen = until(&mut stream, "group_change_failed").await;
+    let failed = data(&seen[1]);
+    assert_eq!((seen.len(), &failed["groupId"]), (2, &json!("/team")), "{seen:?}");
+    assert!(failed["reason"].as_str().unwrap().contains("locked"), "{failed}");
+    let id = created.header("marathon-deployment-id").to_owned();
+    let path = format!("/v2/deployments/{id}?force=true");
+    world.call("DELETE", &path, Value::Null).await.expect(202);
+    let seen = until(&mut stream, "deployment_failed").await;
+    let kinds: Vec<&str> = seen.iter().map(|frame| kind(frame)).collect();
+    assert_eq!(kinds, ["deployment_step_failure", "deployment_failed"]);
+    assert_eq!(data(&seen[0])["plan"]["id"], id);
+    assert_eq!(data(&seen[0])["currentStep"]["actions"][0]["app"], "/team/a");
 }
 
 #[tokio::test]

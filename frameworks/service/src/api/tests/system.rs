@@ -125,3 +125,12 @@ async fn pages_of_allowed_sites_may_read() {
         .await;
     assert_eq!(got.header("access-control-allow-methods"), "GET, HEAD, OPTIONS");
 }
+
+#[tokio::test]
+async fn the_last_inputs_are_text_for_whoever_may_see_them() {
+    let world = World::new();
+    let got = world.get("/meseta/v1/last_inputs").await;
+    assert_eq!(got.status.as_u16(), 200);
+    assert_eq!(got.header("content-type"), "text/plain; charset=utf-8");
+    world.delete("/meseta/v1/last_inputs").await.expect(405);
+}

@@ -15,17 +15,19 @@ mod stats;
 mod why;
 
 use crate::board::Board;
-use crate::definition::Defaults;
+use crate::definition::{Defaults, Fields, fault};
 use crate::gate::{Action, Gate, Identity};
+use crate::job;
 use crate::numbers::Numbers;
 use crate::owner::{Ask, Look};
-use answer::{bad, failure, json, no_content, refused, text};
+use answer::{bad, failure, json, no_content, not_found, refused, text};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use jiff::Timestamp;
 use meseta_cron_core::io::{Answer, Call};
 use meseta_cron_core::job::{Dialect, JobName};
 use meseta_cron_core::run::RunId;
+use meseta_http::inbox::Inbox;
 use meseta_http::path::{Query, percent_decode};
 use meseta_http::{Body, Response};
 use std::sync::Arc;
@@ -39,7 +41,7 @@ const DEPTH_MAX: usize = 64;
 
 /// Shared by all requests.
 pub(crate) struct Api {
-    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) asks: Inbox<Ask>,
     pub(crate) looks: mpsc::Sender<Look>,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) gate: Gate,
@@ -93,7 +95,9 @@ impl Api {
         let (dialect, path) = match segments.as_slice() {
             ["v1", "scheduler", path @ ..] => (Dialect::V3, path),
             ["scheduler", path @ ..] => (Dialect::V2, path),
-            ["ping" | "leader" | "metrics", ..] => (Dialect::V3, &segments[..]),
+            ["ping" | "leader" | "metrics", ..] | ["meseta", "v1", "last_inputs"] => {
+                (Dialect::V3, &segments[..])
+            }
             _ => return Err(nothing_here()),
         };
         let ctx = Ctx {
@@ -126,6 +130,7 @@ impl Api {
     async fn read(&self, path: &[&str], ctx: &Ctx<'_>) -> Outcome {
         match path {
             ["ping"] => Ok(text("pong".to_owned())),
+            ["meseta", "v1", "last_inputs"] => self.last_inputs(ctx).await,
             ["leader"] => Ok(json(&serde_json::json!({ "leader": self.address }), ctx.headers)),
             ["metrics"] => self.metrics(ctx, false).await,
             ["metrics", "prometheus"] => self.metrics(ctx, true).await,
@@ -136,8 +141,8 @@ impl Api {
             ["overview", name] => self.overview_of(ctx, name).await,
             ["job", "stat", name] => self.stat(ctx, name).await,
             ["job", name] => self.job(ctx, name).await,
-            ["graph", "dot"] => Ok(text(graph::dot(&self.board().await?))),
-            ["graph", "csv"] => Ok(text(graph::csv(&self.board().await?))),
+            ["graph", "dot"] => self.graph(graph::dot).await,
+            ["graph", "csv"] => self.graph(graph::csv).await,
             ["stats", which] => self.stats(ctx, which).await,
             ["history", name] => self.history(ctx, name).await,
             ["run", id] => self.run(ctx, id).await,
@@ -172,8 +177,15 @@ impl Api {
                 self.done(Call::Purge).await
             }
             ["task", id] if put => self.callback(ctx, id, body).await,
+            ["job", name, "task", id, "progress"] => self.progress(ctx, name, id, body).await,
             _ => Err(nothing_here()),
         }
+    }
+
+    /// With thousands of jobs this is long enough to hold up others.
+    async fn graph(&self, print: fn(&Board) -> String) -> Outcome {
+        let board = self.board().await?;
+        jobs::aside(move || text(print(&board))).await
     }
 
     async fn pause(&self, ctx: &Ctx<'_>, name: &str, disabled: bool) -> Outcome {
@@ -195,6 +207,27 @@ impl Api {
         .await
     }
 
+    /// A run says how many elements more it has processed.
+    async fn progress(&self, ctx: &Ctx<'_>, name: &str, id: &str, body: Body) -> Outcome {
+        self.may(ctx, Action::Report)?;
+        let body = self.body(ctx, body).await?;
+        let field = "numAdditionalElementsProcessed";
+        let more = Fields::of(&body).and_then(|fields| {
+            let more = fields.count(field)?;
+            more.ok_or_else(|| fault(field, "must be a number from 0 up"))
+        });
+        let elements = more.map_err(|fault| bad(&fault.to_string()))?;
+        let name = JobName::recorded(name);
+        let board = self.board().await?;
+        let seen = board.get(&name).ok_or_else(|| not_found(name.as_str()))?;
+        if !job::definition(&seen.job).data_processing_job_type {
+            let why = format!("the job '{name}' does not count elements: dataProcessingJobType is not set");
+            return Err(bad(&why));
+        }
+        let run = RunId::written(id);
+        self.done(Call::Progress { name, run, elements }).await
+    }
+
     /// Whether the caller may do it: 403 otherwise.
     fn may(&self, ctx: &Ctx<'_>, action: Action<'_>) -> Result<(), Response> {
         match self.gate.allows(&ctx.who, action) {
@@ -205,15 +238,32 @@ impl Api {
 
     /// Everything as it is now: at least what was answered before.
     async fn board(&self) -> Result<Board, Response> {
-        let (look, board) = oneshot::channel();
-        self.looks.send(look).await.map_err(|_| stopping())?;
-        board.await.map_err(|_| stopping())
+        self.look(Look::Board).await
+    }
+
+    async fn look<T>(&self, look: impl FnOnce(oneshot::Sender<T>) -> Look) -> Result<T, Response> {
+        let (reader, seen) = oneshot::channel();
+        let sent = self.looks.send(look(reader)).await;
+        sent.map_err(|_| stopping())?;
+        seen.await.map_err(|_| stopping())
+    }
+
+    /// `GET /meseta/v1/last_inputs`: what the engine was told last.
+    async fn last_inputs(&self, ctx: &Ctx<'_>) -> Outcome {
+        self.may(ctx, Action::ViewInputs)?;
+        let inputs = async {
+            let inputs = self.look(Look::LastInputs).await;
+            inputs.map_err(|_| meseta_http::Refusal::unavailable("the framework is stopping"))
+        };
+        let shown = meseta_http::inputs::show(inputs).await;
+        shown.map_err(|refusal| failure(refusal.status, &refusal.text))
     }
 
     async fn call(&self, call: Call) -> Result<Answer, Response> {
         let (answer, answered) = oneshot::channel();
         let ask = Ask { call, answer };
-        self.asks.send(ask).await.map_err(|_| stopping())?;
+        let bytes = ask.bytes();
+        self.asks.send(ask, bytes).await.map_err(|_| stopping())?;
         answered
             .await
             .map_err(|_| stopping())?
@@ -241,6 +291,7 @@ fn methods(path: &[&str]) -> Vec<Method> {
     match path {
         ["ping" | "leader" | "metrics" | "jobs" | "next"]
         | ["metrics", "prometheus"]
+        | ["meseta", "v1", "last_inputs"]
         | ["jobs", "search" | "summary" | "overview"]
         | ["job", "stat", _]
         | ["graph", "dot" | "csv"]
@@ -252,6 +303,7 @@ fn methods(path: &[&str]) -> Vec<Method> {
         ["task", "kill", _] => vec![Method::DELETE],
         ["task", "all"] => vec![Method::DELETE, Method::PUT],
         ["task", _] => vec![Method::PUT],
+        ["job", _, "task", _, "progress"] => vec![Method::POST, Method::PUT],
         _ => Vec::new(),
     }
 }

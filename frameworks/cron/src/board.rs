@@ -215,6 +215,7 @@ mod tests {
             state: State::Waiting { why: Why::NoOffer },
             placed: false,
             kill_wanted: false,
+            elements: 0,
         }
     }
 
@@ -230,6 +231,7 @@ mod tests {
             ended: Timestamp::from_second(second).unwrap(),
             result: RunResult::Success,
             slots: 0,
+            elements: 0,
         };
         Arc::new(Entry::of(&ended, 0))
     }

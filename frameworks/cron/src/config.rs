@@ -62,6 +62,8 @@ pub struct Config {
     pub(crate) defaults: Defaults,
     pub(crate) credentials: Option<String>,
     pub(crate) messages: Option<Messages>,
+    /// Where the last inputs of the engine go when an invariant breaks.
+    pub(crate) inputs_file: PathBuf,
 }
 
 impl std::fmt::Debug for Config {
@@ -121,6 +123,7 @@ impl Config {
             masters: flags.master.clone(),
             framework,
             identity: flags.work_dir.join("framework.json"),
+            inputs_file: flags.work_dir.join("last-inputs.txt"),
             engine: engine::Config {
                 failure_retry: millis(flags.failure_retry),
                 disable_after_failures: flags.disable_after_failures,

@@ -22,6 +22,8 @@ pub(crate) struct Identity {
 pub(crate) enum Action<'a> {
     /// Read jobs, runs and statistics.
     View,
+    /// Read what the engine was told last.
+    ViewInputs,
     /// Create or replace.
     PutJob(&'a JobName),
     /// Delete, and end its tasks.

@@ -91,6 +91,9 @@ pub(crate) struct Entry {
     pub(crate) message: Arc<str>,
     /// How many slots it stands for.
     pub(crate) slots: u64,
+    /// Elements it said to have processed.
+    #[serde(default, skip_serializing_if = "record::is_none")]
+    pub(crate) elements: u64,
 }
 
 /// Longest message kept of a run, in bytes: a task can say what it likes, and history is kept in memory.
@@ -125,6 +128,7 @@ impl Entry {
             result,
             message: shortened(message),
             slots: ended.slots.max(1),
+            elements: ended.elements,
         }
     }
 
@@ -208,6 +212,7 @@ mod tests {
             ended: at(15),
             result: RunResult::Failed(message.into()),
             slots: 0,
+            elements: 0,
         }
     }
 

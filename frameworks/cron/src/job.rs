@@ -124,6 +124,7 @@ pub(crate) fn spec_of(definition: &Definition, trigger: Trigger, disabled: bool)
         concurrent: definition.concurrent,
         soft_error: definition.soft_error,
         asynchronous: definition.asynchronous,
+        max_completion: max_completion(definition),
         demand: Demand {
             cpus: definition.cpus,
             mem: definition.mem,
@@ -132,6 +133,12 @@ pub(crate) fn spec_of(definition: &Definition, trigger: Trigger, disabled: bool)
         constraints: constraints(definition)?,
         wire: definition.encode()?.into(),
     })
+}
+
+/// A job that names none has all the time it likes.
+fn max_completion(definition: &Definition) -> Option<SignedDuration> {
+    let seconds = i64::try_from(definition.max_completion_time).unwrap_or(i64::MAX);
+    (seconds > 0).then(|| SignedDuration::from_secs(seconds))
 }
 
 fn epsilon(definition: &Definition) -> Result<Option<SignedDuration>, Fault> {

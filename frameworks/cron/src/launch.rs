@@ -226,6 +226,7 @@ mod tests {
             state: State::Waiting { why: Why::NoOffer },
             placed: false,
             kill_wanted: false,
+            elements: 0,
         };
         let scalar = |name: &str, value| v1::Resource {
             name: name.into(),

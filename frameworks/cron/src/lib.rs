@@ -16,8 +16,8 @@
 //! | `api.rs` and below | the endpoints |
 //! | `notify.rs`, `numbers.rs` | messages to owners, metrics |
 //!
-//! Queues: asks of handlers (`owner::ASKS_MAX`), looks of readers (`owner::LOOKS_MAX`), inputs that wait for a write
-//! (`owner::BACKLOG_MAX`), messages to owners (`notify::QUEUE_MAX`).
+//! Queues: asks of handlers ([`meseta_http::inbox`]), looks of readers (`owner::LOOKS_MAX`), inputs that wait for a write
+//! (`owner::BACKLOG_MAX`), messages to owners ([`meseta_http::inbox`]).
 
 #[allow(
     clippy::result_large_err,
@@ -45,4 +45,4 @@ pub use config::{Config, ConfigError};
 pub use flags::CronFlags;
 pub use owner::Ended;
 pub use recover::StoreError;
-pub use start::{Drain, Env, Running, StartError, start};
+pub use start::{Env, Running, StartError, start};

@@ -26,6 +26,8 @@ pub(crate) struct Numbers {
     pub(crate) commits_refused: AtomicU64,
     pub(crate) messages_sent: AtomicU64,
     pub(crate) messages_dropped: AtomicU64,
+    /// Looks at the engine's books that found them wrong: our own defect.
+    pub(crate) broken: AtomicU64,
     /// From the time of a slot to its ACCEPT, by class.
     lateness: [AtomicU64; LATENESS_MS.len() + 1],
     lateness_sum_ms: AtomicU64,

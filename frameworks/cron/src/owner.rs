@@ -21,18 +21,21 @@ use meseta_cron_core::engine::Engine;
 use meseta_cron_core::io::{AckToken, Answer, Call, Effect, Input, Notice, Outcome, Refusal, RequestId};
 use meseta_cron_core::job::JobName;
 use meseta_cron_core::run::{Cause, RunId};
+use meseta_http::inbox::{Queued, Room};
+use meseta_http::inputs::Recorder;
+use meseta_http::running::Stopping;
 use meseta_sdk::{Client, Event, Events, Exit};
 use meseta_store::Store;
+use meseta_types::last_inputs::InputLog;
+use meseta_types::{Now, Wall};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 use wish::Wish;
-
-/// Asks that wait for the owner; each may carry a definition of 256 KiB. Handlers wait when it is full, and callers with
-/// them.
-pub(crate) const ASKS_MAX: usize = 256;
 
 /// Looks that wait for the owner; each takes some microseconds.
 pub(crate) const LOOKS_MAX: usize = 1_024;
@@ -52,6 +55,12 @@ const LAST_COMMIT: Duration = Duration::from_secs(5);
 /// Longest calls that are under way are waited for at the end.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
+/// Between two looks at the engine's books.
+const CHECK: Duration = Duration::from_secs(60);
+
+/// About what an offer takes as an input.
+const OFFER_BYTES: usize = 512;
+
 /// What a handler wants.
 #[derive(Debug)]
 pub(crate) struct Ask {
@@ -59,8 +68,37 @@ pub(crate) struct Ask {
     pub(crate) answer: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
-/// A reader who waits for the board.
-pub(crate) type Look = oneshot::Sender<Board>;
+impl Ask {
+    /// About what it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.call {
+            Call::Put { spec, .. } => spec.wire.len(),
+            Call::Start { arguments, .. } => arguments.as_ref().map_or(0, |arguments| arguments.len()),
+            Call::Delete(_)
+            | Call::MarkSuccess(_)
+            | Call::Disable { .. }
+            | Call::Kill(_)
+            | Call::Purge
+            | Call::Callback { .. }
+            | Call::Progress { .. } => 0,
+        }
+    }
+}
+
+/// A reader, and what for.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// The board.
+    Board(oneshot::Sender<Board>),
+    /// The last inputs of the engine.
+    LastInputs(oneshot::Sender<InputLog<Input>>),
+}
+
+/// Who waits for an answer, with the room in the queue that the call takes until then.
+struct Caller {
+    answer: oneshot::Sender<Result<Answer, Refusal>>,
+    _room: Room,
+}
 
 /// How the framework ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +125,12 @@ impl Ended {
     }
 }
 
+impl meseta_http::running::Ended for Ended {
+    fn broken(why: String) -> Ended {
+        Ended::Broken(why)
+    }
+}
+
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,7 +151,7 @@ pub(crate) struct Doors {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) client: Client,
     pub(crate) events: Events,
-    pub(crate) asks: mpsc::Receiver<Ask>,
+    pub(crate) asks: mpsc::Receiver<Queued<Ask>>,
     pub(crate) looks: mpsc::Receiver<Look>,
     pub(crate) notifier: Notifier,
     pub(crate) numbers: Arc<Numbers>,
@@ -118,6 +162,8 @@ pub(crate) struct Doors {
     pub(crate) history_limit: usize,
     /// Told at the first subscription.
     pub(crate) ready: watch::Sender<bool>,
+    /// Where the last inputs go when an invariant breaks.
+    pub(crate) inputs_file: PathBuf,
 }
 
 pub(crate) struct Owner {
@@ -128,7 +174,8 @@ pub(crate) struct Owner {
     run_jobs: BTreeMap<RunId, JobName>,
     offers: BTreeMap<Arc<str>, meseta_sdk::Offer>,
     acks: BTreeMap<AckToken, meseta_sdk::Update>,
-    callers: BTreeMap<RequestId, oneshot::Sender<Result<Answer, Refusal>>>,
+    callers: BTreeMap<RequestId, Caller>,
+    inputs: Recorder<Input>,
     /// Calls to the master that are under way. Bounded by what they are about: offers in hand, tasks to be killed.
     calls: FuturesUnordered<BoxFuture<'static, Told>>,
     commit: Option<Under>,
@@ -148,6 +195,7 @@ impl Owner {
         Owner {
             run_jobs: runs.map(|run| (run.id.clone(), run.job.clone())).collect(),
             wish: Wish::new(doors.revive),
+            inputs: Recorder::new(Some(doors.inputs_file.clone())),
             engine,
             board,
             doors,
@@ -166,8 +214,10 @@ impl Owner {
     }
 
     /// Runs until it is stopped or something final happens.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Ended {
+    pub(crate) async fn run(mut self, mut stopping: Stopping) -> Ended {
         self.input(Input::Tick);
+        let mut check = tokio::time::interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if let Some(ended) = self.ended.take() {
                 return ended;
@@ -175,7 +225,7 @@ impl Owner {
             let wait = self.wait();
             let room = self.engine.backlog() < BACKLOG_MAX;
             tokio::select! {
-                () = stopped(&mut stop) => break,
+                () = stopping.asked() => break,
                 outcome = commit::settled(&mut self.commit) => self.committed(outcome),
                 Some(look) = self.doors.looks.recv() => self.look(look),
                 Some(told) = self.calls.next() => self.told(told),
@@ -192,6 +242,7 @@ impl Owner {
                     }
                 }
                 () = tokio::time::sleep(wait) => self.tick(),
+                _ = check.tick() => self.check(),
             }
         }
         self.finish().await
@@ -231,7 +282,20 @@ impl Owner {
         self.ended.take().unwrap_or(Ended::Stopped)
     }
 
-    fn ask(&mut self, ask: Ask) {
+    fn check(&mut self) {
+        if let Err(broken) = self.engine.check() {
+            Numbers::add(&self.doors.numbers.broken, 1);
+            self.inputs.broken(&broken);
+            debug_assert!(false, "{broken}");
+        }
+    }
+
+    fn ask(&mut self, queued: Queued<Ask>) {
+        let Queued {
+            message: ask,
+            bytes,
+            room,
+        } = queued;
         if let Call::Delete(name) = &ask.call
             && self.board.broken.contains_key(name)
             && !self.engine.jobs().contains_key(name)
@@ -241,31 +305,46 @@ impl Owner {
         }
         self.next += 1;
         let request = RequestId(self.next);
-        self.callers.insert(request, ask.answer);
-        self.input(Input::Call(request, ask.call));
+        let caller = Caller {
+            answer: ask.answer,
+            _room: room,
+        };
+        self.callers.insert(request, caller);
+        self.input_of(Input::Call(request, ask.call), bytes);
     }
 
-    fn look(&mut self, look: Look) {
-        // A reader that left does not need it any more.
-        let _ = look.send(self.board.clone());
-        for _ in 1..BATCH_MAX {
-            let Ok(look) = self.doors.looks.try_recv() else {
-                break;
-            };
-            let _ = look.send(self.board.clone());
+    fn look(&mut self, first: Look) {
+        let more = std::iter::from_fn(|| self.doors.looks.try_recv().ok());
+        for look in std::iter::once(first).chain(more).take(BATCH_MAX) {
+            // A reader that left does not need it any more.
+            match look {
+                Look::Board(reader) => drop(reader.send(self.board.clone())),
+                Look::LastInputs(reader) => drop(reader.send(self.inputs.snapshot())),
+            }
         }
     }
 
     /// Steps the engine and does what it says, until nothing comes back from that.
     fn input(&mut self, input: Input) {
-        let mut next = Some(input);
-        while let Some(input) = next {
+        self.input_of(input, 0);
+    }
+
+    /// The same with an input whose bodies hold about `bytes`.
+    fn input_of(&mut self, input: Input, bytes: usize) {
+        let mut next = Some((input, bytes));
+        while let Some((input, bytes)) = next {
+            let now = (self.doors.wall)();
+            let read = Now {
+                wall: Wall(i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX)),
+                ..Now::default()
+            };
+            self.inputs.keep(read, input.clone(), bytes);
             let mut effects = Vec::new();
-            self.engine.step((self.doors.wall)(), input, &mut effects);
+            self.engine.step(now, input, &mut effects);
             for effect in effects {
                 self.effect(effect);
             }
-            next = self.came_back.pop_front();
+            next = self.came_back.pop_front().map(|input| (input, 0));
         }
     }
 
@@ -275,7 +354,7 @@ impl Owner {
             Effect::Answer(request, answer) => {
                 if let Some(caller) = self.callers.remove(&request) {
                     // A caller that left does not need it any more.
-                    let _ = caller.send(answer);
+                    let _ = caller.answer.send(answer);
                 }
             }
             Effect::Accept { offer, runs } => self.accept(&offer, runs),
@@ -332,11 +411,12 @@ impl Owner {
                 self.input(Input::Disconnected);
             }
             Event::Offers(offers) => {
-                let seen = offers.iter().map(|offer| crate::wire::seen(offer)).collect();
+                let seen: Vec<_> = offers.iter().map(|offer| crate::wire::seen(offer)).collect();
                 let offers = offers.into_iter();
                 self.offers
                     .extend(offers.map(|offer| (Arc::from(offer.id.value.as_str()), offer)));
-                self.input(Input::Offers(seen));
+                let bytes = seen.len() * OFFER_BYTES;
+                self.input_of(Input::Offers(seen), bytes);
             }
             Event::Rescinded(id) => {
                 self.offers.remove(id.as_str());
@@ -394,23 +474,20 @@ impl Owner {
                 self.acks = self.acks.split_off(&AckToken(under.last_token + 1));
                 Outcome::Refused(why.to_string().into())
             }
-            meseta_store::Outcome::Fenced => {
-                self.ended = Some(Ended::Store("another process writes to it".to_owned()));
-                return;
-            }
-            meseta_store::Outcome::Unknown(why) => {
-                self.ended = Some(Ended::Store(why.to_string()));
-                return;
-            }
+            other => return self.lost_store(&other),
         };
         self.input(Input::Committed(under.id, outcome));
         self.removed.clear();
     }
-}
 
-/// Resolves when the end is asked for, or nobody is left to ask for it.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _either_way = stop.wait_for(|stop| *stop).await;
+    /// Nobody can say what is stored, or another process writes there.
+    fn lost_store(&mut self, outcome: &meseta_store::Outcome) {
+        self.ended = match outcome {
+            meseta_store::Outcome::Done(_) | meseta_store::Outcome::Refused(_) => return,
+            meseta_store::Outcome::Fenced => Some(Ended::Store("another process writes to it".to_owned())),
+            meseta_store::Outcome::Unknown(why) => Some(Ended::Store(why.to_string())),
+        };
+    }
 }
 
 /// From one moment to another; zero when it is over.

@@ -96,6 +96,13 @@ struct RunRecord {
     state: StateRecord,
     placed: bool,
     kill_wanted: bool,
+    #[serde(default, skip_serializing_if = "is_none")]
+    elements: u64,
+}
+
+/// Whether there is nothing to write down of a number.
+pub(crate) fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -120,6 +127,7 @@ enum StateRecord {
         place: PlaceRecord,
         since: Timestamp,
         unreachable: Option<Timestamp>,
+        /// The task ended well, and a callback is awaited.
         called_back: bool,
     },
 }
@@ -221,12 +229,17 @@ pub(crate) fn encode_run(run: &Run) -> Vec<u8> {
             place: p,
             since,
             unreachable,
-            called_back,
         } => StateRecord::Running {
             place: place(p),
             since: *since,
             unreachable: *unreachable,
-            called_back: *called_back,
+            called_back: false,
+        },
+        State::Awaiting { place: p, since } => StateRecord::Running {
+            place: place(p),
+            since: *since,
+            unreachable: None,
+            called_back: true,
         },
     };
     encode(&RunRecord {
@@ -245,6 +258,7 @@ pub(crate) fn encode_run(run: &Run) -> Vec<u8> {
         state,
         placed: run.placed,
         kill_wanted: run.kill_wanted,
+        elements: run.elements,
     })
 }
 
@@ -266,13 +280,21 @@ pub(crate) fn decode_run(bytes: &[u8]) -> Result<Run, Unreadable> {
         StateRecord::Running {
             place: p,
             since,
+            called_back: true,
+            ..
+        } => State::Awaiting {
+            place: place(p),
+            since,
+        },
+        StateRecord::Running {
+            place: p,
+            since,
             unreachable,
-            called_back,
+            called_back: false,
         } => State::Running {
             place: place(p),
             since,
             unreachable,
-            called_back,
         },
     };
     Ok(Run {
@@ -290,6 +312,7 @@ pub(crate) fn decode_run(bytes: &[u8]) -> Result<Run, Unreadable> {
         state,
         placed: record.placed,
         kill_wanted: record.kill_wanted,
+        elements: record.elements,
     })
 }
 
@@ -382,11 +405,11 @@ mod tests {
             State::Retrying { at },
             State::Launched { place: place.clone() },
             State::Running {
-                place,
+                place: place.clone(),
                 since: at,
                 unreachable: Some(at),
-                called_back: true,
             },
+            State::Awaiting { place, since: at },
         ] {
             let name = JobName::recorded("a");
             let run = Run {
@@ -400,6 +423,7 @@ mod tests {
                 state,
                 placed: true,
                 kill_wanted: true,
+                elements: 9,
             };
             assert_eq!(decode_run(&encode_run(&run)).unwrap(), run);
         }

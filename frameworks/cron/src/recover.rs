@@ -252,6 +252,7 @@ mod tests {
                 ended: Timestamp::from_second(second).unwrap(),
                 result: RunResult::Success,
                 slots: 0,
+                elements: 0,
             };
             let entry = Entry::of(&ended, 1);
             write(&store, entry.key(&name).unwrap().as_str(), entry.encode());

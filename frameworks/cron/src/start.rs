@@ -7,20 +7,19 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::notify::Notifier;
 use crate::numbers::Numbers;
-use crate::owner::{ASKS_MAX, Doors, Ended, LOOKS_MAX, Owner};
+use crate::owner::{Doors, Ended, LOOKS_MAX, Owner};
 use crate::record::{self, FORMAT, FRAMEWORK_KEY, FrameworkRecord};
 use crate::recover::{self, Recovered, StoreError};
 use jiff::Timestamp;
-use meseta_http::listener;
+use meseta_http::{inbox, running};
 use meseta_sdk::{Client, IdentityStore, Stop};
 use meseta_store::{Change, Commit, Key, Outcome, Store};
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 /// Keys of the history removed in one commit at the start.
 const LEFTOVERS_AT_ONCE: usize = 1_000;
@@ -97,68 +96,9 @@ impl StartError {
     }
 }
 
-/// A running framework.
-#[derive(Debug)]
-pub struct Running {
-    address: SocketAddr,
-    ready: watch::Receiver<bool>,
-    stop: watch::Sender<bool>,
-    ended: JoinHandle<Ended>,
-    served: JoinHandle<()>,
-}
-
-/// Asks a framework to end.
-#[derive(Clone, Debug)]
-pub struct Drain(watch::Sender<bool>);
-
-impl Drain {
-    /// No new connections, open requests finish; runs go on without it.
-    pub fn drain(&self) {
-        let _ended_already = self.0.send(true);
-    }
-}
-
-impl Running {
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Resolves at the first subscription; `false` if the framework ended before. Requests are answered from the start.
-    pub async fn ready(&self) -> bool {
-        self.ready.clone().wait_for(|ready| *ready).await.is_ok()
-    }
-
-    /// Ends it; its runs go on until the failover timeout, or until it is back.
-    pub fn drain(&self) {
-        self.drain_handle().drain();
-    }
-
-    /// To ask from elsewhere, while [`Running::join`] waits.
-    pub fn drain_handle(&self) -> Drain {
-        Drain(self.stop.clone())
-    }
-
-    /// Waits for its end. May be dropped and called again; after the end it must not be called again.
-    pub async fn join(&mut self) -> Ended {
-        if let Err(broken) = (&mut self.served).await {
-            tracing::error!("the task of the listener broke: {broken}");
-        }
-        match (&mut self.ended).await {
-            Ok(ended) => ended,
-            Err(broken) => Ended::Broken(broken.to_string()),
-        }
-    }
-}
-
-/// Stops everything when dropped, also by a panic.
-struct EndOfAll(watch::Sender<bool>);
-
-impl Drop for EndOfAll {
-    fn drop(&mut self) {
-        let _nobody_left = self.0.send(true);
-    }
-}
+/// A framework at work. It is ready at the first subscription; its runs go on without it, until the failover timeout or
+/// until it is back.
+pub type Running = meseta_http::running::Running<Ended>;
 
 /// Starts the framework. Requests are answered as soon as this returns, whether there is a master or not.
 ///
@@ -191,9 +131,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         write(&*env.store, &record).await?;
     }
     let numbers = Arc::new(Numbers::default());
-    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let (asks, asked) = inbox::inbox();
     let (looks, looked) = mpsc::channel(LOOKS_MAX);
-    let (stop, stopping) = watch::channel(false);
+    let (drain, stopping) = running::end();
     let (ready_sender, ready) = watch::channel(false);
     tidy_up(&env.store, recovered.leftovers);
     let doors = Doors {
@@ -209,6 +149,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         reconcile_every: config.reconcile_every,
         history_limit: config.history_limit,
         ready: ready_sender,
+        inputs_file: config.inputs_file.clone(),
     };
     let owner = Owner::new(recovered.engine, recovered.board, doors);
     let api = Arc::new(Api {
@@ -223,34 +164,23 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         stat_limit: config.stat_limit,
     });
     let until = stopping.clone();
-    let end_of_all = EndOfAll(stop.clone());
-    let ended = tokio::spawn(async move {
-        // However the engine ends, the listener ends with it.
-        let _end_of_all = end_of_all;
-        let ended = owner.run(stopping).await;
+    let owner = async move {
+        let ended = owner.run(until).await;
         let how = match &ended {
             Ended::Stopped | Ended::Framework(_) => Stop::Failover,
             Ended::Store(_) | Ended::Broken(_) => Stop::Abort,
         };
         client.stop(how).await;
         ended
-    });
-    let mut until = until;
-    let served = tokio::spawn(listener::serve(
-        env.listener,
-        move |request| Arc::clone(&api).handle(request),
-        async move {
-            let _stopped_or_gone = until.wait_for(|stop| *stop).await;
-        },
-    ));
+    };
     tracing::info!(%address, "cron framework starts");
-    Ok(Running {
-        address,
+    Ok(Running::begin(
+        (env.listener, address),
         ready,
-        stop,
-        ended,
-        served,
-    })
+        (drain, stopping),
+        owner,
+        move |request| Arc::clone(&api).handle(request),
+    ))
 }
 
 /// A name one can reach: the listener's address, or this machine's own name when it listens on all.

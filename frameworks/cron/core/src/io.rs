@@ -80,6 +80,15 @@ pub enum Call {
         /// How.
         success: bool,
     },
+    /// A run says that it has processed more elements.
+    Progress {
+        /// Of which job.
+        name: JobName,
+        /// Which.
+        run: RunId,
+        /// How many more.
+        elements: u64,
+    },
 }
 
 /// Counters that a request carries.

@@ -3,6 +3,7 @@
 
 use crate::pattern::Pattern;
 use crate::schedule::Schedule;
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -164,12 +165,14 @@ pub struct JobSpec {
     pub soft_error: bool,
     /// The end of a task is not the end of the run: a callback is.
     pub asynchronous: bool,
+    /// How long a run may take; `None`: as long as it likes. The agent ends its task, the engine what comes after it.
+    pub max_completion: Option<SignedDuration>,
     /// What a run needs.
     pub demand: Demand,
     /// Where it may run.
     pub constraints: Vec<Constraint>,
     /// The whole definition as the shell stores and shows it.
-    pub wire: Arc<[u8]>,
+    pub wire: Bytes,
 }
 
 /// How a job's runs went.

@@ -6,6 +6,7 @@
 //! | retrying | yes | its time, a newer slot, a kill, an edit |
 //! | launched | yes, before the launch leaves | the first word about the task |
 //! | running | yes | the task's end, or the callback of an asynchronous job |
+//! | awaiting | yes | the callback of an asynchronous job whose task has ended well, or its maximum completion time |
 
 use crate::job::JobName;
 use jiff::{SignedDuration, Timestamp};
@@ -112,8 +113,13 @@ pub enum State {
         since: Timestamp,
         /// When its agent was last heard to be out of reach.
         unreachable: Option<Timestamp>,
-        /// The task of an asynchronous job ended well; the callback is awaited.
-        called_back: bool,
+    },
+    /// The task of an asynchronous job ended well, and its callback has not come.
+    Awaiting {
+        /// Where the task was.
+        place: Place,
+        /// Since when it ran.
+        since: Timestamp,
     },
 }
 
@@ -166,27 +172,40 @@ pub struct Run {
     pub placed: bool,
     /// Somebody asked for its end.
     pub kill_wanted: bool,
+    /// Elements it says to have processed.
+    pub elements: u64,
 }
 
 impl Run {
-    /// Whether a task of it may exist.
+    /// Whether it goes on: it was launched, and nobody has seen its end.
     pub fn is_active(&self) -> bool {
         self.place().is_some()
     }
 
-    /// Where its task is, if there may be one.
+    /// Where it goes on.
     pub fn place(&self) -> Option<&Place> {
         match &self.state {
             State::Waiting { .. } | State::Retrying { .. } => None,
-            State::Launched { place } | State::Running { place, .. } => Some(place),
+            State::Launched { place } | State::Running { place, .. } | State::Awaiting { place, .. } => {
+                Some(place)
+            }
         }
+    }
+
+    /// Where its task is, if there may be one.
+    pub fn task_place(&self) -> Option<&Place> {
+        self.place()
+            .filter(|_| !matches!(self.state, State::Awaiting { .. }))
     }
 
     /// Whether a restart would not know it from anything else.
     pub fn is_durable(&self) -> bool {
         match &self.state {
             State::Waiting { .. } => self.cause == Cause::Manual || self.placed,
-            State::Retrying { .. } | State::Launched { .. } | State::Running { .. } => true,
+            State::Retrying { .. }
+            | State::Launched { .. }
+            | State::Running { .. }
+            | State::Awaiting { .. } => true,
         }
     }
 
@@ -237,6 +256,8 @@ pub struct Ended {
     pub result: RunResult,
     /// How many further slots this stands for (superseded ones share an entry).
     pub slots: u64,
+    /// Elements it said to have processed.
+    pub elements: u64,
 }
 
 /// The kinds of end.

@@ -41,7 +41,9 @@ impl Gauges {
                 match run.state {
                     State::Waiting { .. } => gauges.waiting += 1,
                     State::Retrying { .. } => gauges.retrying += 1,
-                    State::Launched { .. } | State::Running { .. } => gauges.active += 1,
+                    State::Launched { .. } | State::Running { .. } | State::Awaiting { .. } => {
+                        gauges.active += 1;
+                    }
                 }
             }
         }
@@ -60,7 +62,7 @@ impl Gauges {
     }
 }
 
-fn counters(numbers: &Numbers) -> [(&'static str, &AtomicU64); 13] {
+fn counters(numbers: &Numbers) -> [(&'static str, &AtomicU64); 14] {
     [
         ("launches", &numbers.launched),
         ("launches_given_back", &numbers.given_back),
@@ -75,6 +77,7 @@ fn counters(numbers: &Numbers) -> [(&'static str, &AtomicU64); 13] {
         ("commits_refused", &numbers.commits_refused),
         ("messages_sent", &numbers.messages_sent),
         ("messages_dropped", &numbers.messages_dropped),
+        ("defects", &numbers.broken),
     ]
 }
 

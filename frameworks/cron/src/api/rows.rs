@@ -101,6 +101,7 @@ impl RunRow {
             State::Waiting { why } => ("waiting", None, waits_for(why)),
             State::Retrying { .. } => ("retrying", None, "its last attempt failed".to_owned()),
             State::Launched { .. } => ("starting", None, String::new()),
+            State::Awaiting { since, .. } => ("running", Some(*since), AWAITS.to_owned()),
             State::Running {
                 since, unreachable, ..
             } => {
@@ -173,6 +174,9 @@ impl RunRow {
         self.had_task |= earlier.had_task;
     }
 }
+
+/// What an asynchronous run whose task is over is about.
+pub(super) const AWAITS: &str = "its task ended well, and its callback has not come";
 
 /// What a waiting run waits for, in words.
 pub(super) fn waits_for(why: &Why) -> String {

@@ -1,6 +1,7 @@
 //! `job/stat` and `stats`: how long runs took, as Chronos measured it (from the nominal time, so waiting is included).
 
 use super::answer::{json, not_found};
+use super::jobs::aside;
 use super::{Api, Ctx, Outcome};
 use crate::board::Seen;
 use crate::history::{Entry, Result as RunResult};
@@ -51,10 +52,20 @@ impl Api {
             histogram.insert(name.to_owned(), json!(statistic.of(&durations)));
         }
         histogram.insert("count".to_owned(), json!(durations.len()));
-        let running = seen.runs.iter().filter(|run| run.is_active()).rev().map(running);
+        let counts = job::definition(&seen.job).data_processing_job_type;
+        let running = seen.runs.iter().filter(|run| run.is_active()).rev();
+        let running = running.map(|run| (self::running(run), run.elements));
         let ended = seen.history.iter().rev().filter(|entry| entry.had_task());
-        let ended = ended.map(|entry| self::ended(name, entry));
-        let history: Vec<Value> = running.chain(ended).take(self.stat_limit).collect();
+        let ended = ended.map(|entry| (self::ended(name, entry), entry.elements));
+        let history = running.chain(ended).take(self.stat_limit);
+        let history: Vec<Value> = history
+            .map(|(mut shown, elements)| {
+                if let (true, Some(object)) = (counts, shown.as_object_mut()) {
+                    object.insert("numElementsProcessed".to_owned(), elements.into());
+                }
+                shown
+            })
+            .collect();
         let shown = json!({ "histogram": histogram, "taskStatHistory": history });
         Ok(json(&shown, ctx.headers))
     }
@@ -64,16 +75,20 @@ impl Api {
             return Ok(json(&Vec::<()>::new(), ctx.headers));
         };
         let board = self.board().await?;
-        let mut times: Vec<(f64, &JobName)> = board
-            .iter()
-            .map(|seen| (statistic.of(&durations(seen)) / 1000.0, &seen.job.spec.name))
-            .collect();
-        times.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        let shown: Vec<Value> = times
-            .iter()
-            .map(|(time, name)| json!({"jobNameLabel": name.as_str(), "time": time}))
-            .collect();
-        Ok(json(&shown, ctx.headers))
+        let headers = ctx.headers.clone();
+        aside(move || {
+            let mut times: Vec<(f64, &JobName)> = board
+                .iter()
+                .map(|seen| (statistic.of(&durations(seen)) / 1000.0, &seen.job.spec.name))
+                .collect();
+            times.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+            let shown: Vec<Value> = times
+                .iter()
+                .map(|(time, name)| json!({"jobNameLabel": name.as_str(), "time": time}))
+                .collect();
+            json(&shown, &headers)
+        })
+        .await
     }
 }
 

@@ -1,7 +1,7 @@
 //! `why`: why a job does not run just now, in one sentence with a code, and what else holds.
 
 use super::answer::{bad, json, not_found};
-use super::rows::{next_slot, run_rows, waits_for};
+use super::rows::{AWAITS, next_slot, run_rows, waits_for};
 use super::{Api, Ctx, Outcome};
 use crate::board::{Link, Seen};
 use crate::job;
@@ -104,6 +104,7 @@ fn running(run: &Run) -> Reason {
             )
         }
         State::Running { since, .. } => (format!("it runs on {host}"), Some(*since)),
+        State::Awaiting { since, .. } => (format!("it ran on {host}: {AWAITS}"), Some(*since)),
         _ => (
             format!("it is being started on {host}"),
             run.place().map(|place| place.at),
@@ -127,7 +128,7 @@ fn waiting(run: &Run, link: Link) -> Reason {
             return reason("retrying", verdict);
         }
         State::Waiting { why } => why,
-        State::Launched { .. } | State::Running { .. } => return running(run),
+        State::Launched { .. } | State::Running { .. } | State::Awaiting { .. } => return running(run),
     };
     let (code, verdict) = match why {
         Why::Overlap(other) => ("overlap", format!("it is due, and its run {other} goes on")),

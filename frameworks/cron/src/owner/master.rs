@@ -100,7 +100,9 @@ impl Owner {
                         Arc::make_mut(&mut self.board.broken).remove(&name);
                         Ok(Answer::Done)
                     }
-                    other => Err(Refusal::NotStored(format!("{other:?}").into())),
+                    meseta_store::Outcome::Refused(why) => Err(Refusal::NotStored(why.to_string().into())),
+                    // Without an answer: nobody can give one.
+                    other => return self.lost_store(&other),
                 };
                 // A caller that left does not need it any more.
                 let _ = answer.send(told);

@@ -365,3 +365,16 @@ async fn a_search_takes_ten_from_an_offset_on() {
     let odd = cron.send("GET", "/v1/scheduler/jobs/search?limit=x", None).await;
     odd.refused(404, "Not Found");
 }
+
+#[tokio::test]
+async fn the_last_inputs_are_shown_without_what_jobs_hold() {
+    let cron = Cron::alone(&[]).await;
+    let job = json!({"name": "a", "command": "open sesame", "schedule": "R0//PT1M"});
+    cron.put(job).await.done();
+    let shown = cron.send("GET", "/meseta/v1/last_inputs", None).await;
+    assert_eq!(shown.status, 200, "{shown:?}");
+    assert!(shown.body.contains("Put") && !shown.body.contains("sesame"), "{}", shown.body);
+    cron.send("PUT", "/meseta/v1/last_inputs", None)
+        .await
+        .refused(405, "Method Not Allowed");
+}

@@ -1,6 +1,6 @@
 //! Runs from their slot to their end: what is recorded, launched, acknowledged, and what a death in between leaves.
 
-use crate::master::Master;
+use crate::master::{Master, Stream};
 use crate::support::{Cron, within};
 use meseta_cron::Ended;
 use meseta_proto::mesos::v1::TaskState;
@@ -17,16 +17,26 @@ fn ran(job: &Value) -> bool {
     job["successCount"] == 1
 }
 
-#[tokio::test]
-async fn a_due_run_is_recorded_before_it_is_launched_and_its_end_before_it_is_acknowledged() {
+/// A framework that is subscribed with a master.
+async fn subscribed() -> (Master, Cron, Stream) {
     let mut master = Master::start().await;
     let cron = Cron::start(master.address, &[]).await;
     let stream = master.subscribed().await;
+    (master, cron, stream)
+}
+
+/// The same with a job `a`, whose only run was launched with the offer `o1`: its id.
+async fn launched() -> (Master, Cron, Stream, String) {
+    let (mut master, cron, stream) = subscribed().await;
     cron.put(once("a")).await.done();
     stream.offer("o1", 4.0).await;
+    let id = master.launch().await.remove(0).task_id.value;
+    (master, cron, stream, id)
+}
 
-    let tasks = master.launch().await;
-    let id = tasks[0].task_id.value.clone();
+#[tokio::test]
+async fn a_due_run_is_recorded_before_it_is_launched_and_its_end_before_it_is_acknowledged() {
+    let (mut master, cron, stream, id) = launched().await;
     assert!(id.starts_with("ct:") && id.ends_with(":0:a:"), "{id}");
     assert_eq!(cron.disk.keys("run/"), [format!("run/{id}")]);
 
@@ -53,9 +63,7 @@ async fn a_due_run_is_recorded_before_it_is_launched_and_its_end_before_it_is_ac
 
 #[tokio::test]
 async fn while_the_store_is_full_nothing_is_launched_nothing_changes_and_callers_hear_it() {
-    let mut master = Master::start().await;
-    let cron = Cron::start(master.address, &[]).await;
-    let stream = master.subscribed().await;
+    let (mut master, cron, stream) = subscribed().await;
     cron.put(once("a")).await.done();
     cron.until("/v1/scheduler/jobs/summary", "the slot", |all| {
         all["jobs"][0]["state"] == "queued"
@@ -80,9 +88,7 @@ async fn while_the_store_is_full_nothing_is_launched_nothing_changes_and_callers
 
 #[tokio::test]
 async fn a_launch_that_was_recorded_and_never_arrived_is_made_again_and_one_that_did_is_not() {
-    let mut master = Master::start().await;
-    let cron = Cron::start(master.address, &[]).await;
-    let stream = master.subscribed().await;
+    let (mut master, cron, stream) = subscribed().await;
     cron.put(once("lost")).await.done();
     cron.put(once("there")).await.done();
     stream.offer("o1", 4.0).await;
@@ -124,12 +130,7 @@ async fn a_launch_that_was_recorded_and_never_arrived_is_made_again_and_one_that
 
 #[tokio::test]
 async fn an_answer_about_the_time_before_a_launch_does_not_take_the_launch_back() {
-    let mut master = Master::start().await;
-    let cron = Cron::start(master.address, &[]).await;
-    let stream = master.subscribed().await;
-    cron.put(once("a")).await.done();
-    stream.offer("o1", 4.0).await;
-    let id = master.launch().await.remove(0).task_id.value;
+    let (mut master, cron, stream, id) = launched().await;
     // Nobody asked about it since it was launched: the word is of an earlier time.
     stream.reconciled(&id, TaskState::TaskGone).await;
     stream.update(&id, TaskState::TaskRunning, 1).await;
@@ -143,12 +144,7 @@ async fn an_answer_about_the_time_before_a_launch_does_not_take_the_launch_back(
 
 #[tokio::test]
 async fn a_launch_that_the_master_did_not_take_goes_to_the_next_offer() {
-    let mut master = Master::start().await;
-    let cron = Cron::start(master.address, &[]).await;
-    let stream = master.subscribed().await;
-    cron.put(once("a")).await.done();
-    stream.offer("o1", 4.0).await;
-    let id = master.launch().await.remove(0).task_id.value;
+    let (mut master, cron, stream, id) = launched().await;
     // The offer was rescinded meanwhile: the master drops the task.
     let dropped = meseta_proto::mesos::v1::task_status::Reason::InvalidOffers;
     stream.say(dropped_task(&id, dropped)).await;
@@ -225,12 +221,7 @@ async fn a_run_started_by_hand_and_a_retry_outlive_a_death() {
 
 #[tokio::test]
 async fn a_deleted_job_takes_its_task_along_and_a_kill_is_told_until_it_is_heard() {
-    let mut master = Master::start().await;
-    let cron = Cron::start(master.address, &[]).await;
-    let stream = master.subscribed().await;
-    cron.put(once("a")).await.done();
-    stream.offer("o1", 4.0).await;
-    let id = master.launch().await.remove(0).task_id.value;
+    let (mut master, cron, stream, id) = launched().await;
     stream.update(&id, TaskState::TaskRunning, 1).await;
     master.call(Type::Acknowledge).await;
     cron.send("DELETE", "/v1/scheduler/job/a", None).await.done();
@@ -253,9 +244,7 @@ async fn a_deleted_job_takes_its_task_along_and_a_kill_is_told_until_it_is_heard
 
 #[tokio::test]
 async fn offers_that_nobody_needs_go_back_for_five_seconds() {
-    let mut master = Master::start().await;
-    let cron = Cron::start(master.address, &[]).await;
-    let stream = master.subscribed().await;
+    let (mut master, cron, stream) = subscribed().await;
     master.call(Type::Suppress).await;
     stream.offer("o1", 4.0).await;
     let decline = master.call(Type::Decline).await.decline.unwrap();

@@ -23,6 +23,9 @@ behaviours! {
     "F15 D16" a_job_of_the_same_name_begins_anew,
     "F16 F17" killed_runs_count_for_nothing,
     "F18" a_waiting_run_is_cancelled_by_a_kill,
+    "F19" a_callback_ends_an_asynchronous_run_once,
+    "F20" an_asynchronous_run_without_a_callback_ends_with_its_time,
+    "F21" the_progress_of_a_run_adds_up,
 }
 
 /// A command that notes a word and runs until a file is there.
@@ -298,6 +301,75 @@ fn a_waiting_run_is_cancelled_by_a_kill(ground: &Ground) {
     });
     fails.kill();
     cancelled(&fails);
+}
+
+/// Starts a job by hand and waits for its only run; its id.
+fn started(job: &Job, what: &str, fits: impl Fn(&Value) -> bool) -> String {
+    job.start();
+    let runs = until_runs(job, what, |runs| runs.iter().any(&fits));
+    text(&runs[0]["run"])
+}
+
+fn a_callback_ends_an_asynchronous_run_once(ground: &Ground) {
+    let cron = ground.cron();
+    let f19 = cron.store(&job("f19", "true", &json!({"async": true})));
+    let child = cron.store(&job("f19-child", "true", &json!({"parents": ["f19"]})));
+    let id = started(&f19, "its task has ended", |run| {
+        text(&run["reason"]).contains("callback")
+    });
+    assert_eq!(f19.show()["successCount"], 0);
+    let path = format!("/scheduler/task/{id}");
+    cron.rest.put(&path, &json!({"statusCode": 0})).expect(204);
+    child.until("has run", |job| job["successCount"] == 1);
+    cron.rest.put(&path, &json!({"statusCode": 0})).expect(400);
+    assert_eq!(f19.show()["successCount"], 1);
+}
+
+fn an_asynchronous_run_without_a_callback_ends_with_its_time(ground: &Ground) {
+    let definition = json!({"async": true, "maxCompletionTime": 2, "retries": 0});
+    let f20 = ground.cron().store(&job("f20", "true", &definition));
+    f20.start();
+    f20.until("has failed", |job| job["errorCount"] == 1);
+    let runs = f20.runs().unwrap();
+    assert_eq!(runs[0]["result"], "failed", "{runs:?}");
+    assert!(text(&runs[0]["reason"]).contains("callback"), "{runs:?}");
+}
+
+fn the_progress_of_a_run_adds_up(ground: &Ground) {
+    let (cron, diary) = (ground.cron(), Diary::new());
+    let (command, go) = held(&diary, "began");
+    let f21 = cron.store(&job(
+        "f21",
+        &command,
+        &json!({"dataProcessingJobType": true}),
+    ));
+    let id = started(&f21, "it runs", |run| run["result"] == "running");
+    let path = format!("/v1/scheduler/job/f21/task/{id}/progress");
+    for more in [5, 7] {
+        let body = json!({"numAdditionalElementsProcessed": more});
+        cron.rest.post(&path, &body).expect(204);
+    }
+    let processed = || {
+        let stat = cron.rest.get("/v1/scheduler/job/stat/f21").expect(200).json();
+        stat["taskStatHistory"][0]["numElementsProcessed"].clone()
+    };
+    assert_eq!(processed(), 12);
+    let refused = [
+        (&*path, json!({"numAdditionalElementsProcessed": -1})),
+        (&*path, json!({})),
+        ("/v1/scheduler/job/f21/task/ct:1:0:f21:/progress", json!({"numAdditionalElementsProcessed": 1})),
+        ("/v1/scheduler/job/f21-none/task/x/progress", json!({"numAdditionalElementsProcessed": 1})),
+    ];
+    for (path, body) in refused {
+        cron.rest.post(path, &body).expect(400);
+    }
+    std::fs::write(go, "").unwrap();
+    f21.until("has run", |job| job["successCount"] == 1);
+    assert_eq!(processed(), 12);
+    cron.post(&job("f21", "true", &json!({}))).expect(204);
+    cron.rest
+        .post(&path, &json!({"numAdditionalElementsProcessed": 1}))
+        .expect(400);
 }
 
 fn cancelled(job: &Job) {

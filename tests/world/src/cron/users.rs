@@ -6,6 +6,7 @@ use crate::client::{CRON, ClientEvent};
 use crate::marks::Mark;
 use crate::script::Script;
 use crate::world::{Event, World};
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use meseta_cron_core::engine::Engine;
 use meseta_cron_core::io::{Answer, Call, CountersWish, Input, Refusal, RequestId};
@@ -66,7 +67,7 @@ pub(crate) struct JobUsers {
     /// Calls without an answer, with the job, and the definition it gets.
     asked: BTreeMap<RequestId, (JobName, Asked)>,
     /// The definitions each job may have: more than one after a call whose answer never came.
-    may_be: BTreeMap<JobName, Vec<Option<Arc<[u8]>>>>,
+    may_be: BTreeMap<JobName, Vec<Option<Bytes>>>,
     /// Acknowledged starts by hand.
     starts: BTreeMap<JobName, usize>,
     healed: bool,
@@ -78,7 +79,7 @@ pub(crate) struct JobUsers {
 #[derive(Clone, Debug)]
 enum Asked {
     /// It gets this definition; `None`: it goes.
-    Become(Option<Arc<[u8]>>),
+    Become(Option<Bytes>),
     Start,
     Other,
 }
@@ -141,7 +142,7 @@ impl JobUsers {
     }
 
     fn must_be(&mut self, name: &JobName, durable: &Durable) -> Result<(), String> {
-        let is = durable.jobs.get(name).map(|job| Arc::clone(&job.spec.wire));
+        let is = durable.jobs.get(name).map(|job| job.spec.wire.clone());
         let may_be = self.may_be.entry(name.clone()).or_default();
         if !may_be.contains(&is) {
             return Err(format!("{name} is {is:?}, and may be {may_be:?}"));
@@ -150,7 +151,7 @@ impl JobUsers {
         Ok(())
     }
 
-    fn wire(&mut self) -> Arc<[u8]> {
+    fn wire(&mut self) -> Bytes {
         self.wires += 1;
         let r = &mut self.random;
         let script = Script {
@@ -221,6 +222,7 @@ impl JobUsers {
             concurrent: r.below(3) == 0,
             soft_error: r.below(4) == 0,
             asynchronous: false,
+            max_completion: None,
             demand: Demand {
                 cpus: 0.1 + 0.1 * r.below(3) as f64,
                 mem: 32.0,
@@ -324,7 +326,7 @@ fn names() -> impl Iterator<Item = JobName> {
 }
 
 fn put(spec: Arc<JobSpec>) -> (Call, Asked) {
-    let asked = Asked::Become(Some(Arc::clone(&spec.wire)));
+    let asked = Asked::Become(Some(spec.wire.clone()));
     let counters = CountersWish::default();
     (Call::Put { spec, counters }, asked)
 }

@@ -1,6 +1,7 @@
 //! What users ask for. Each wish is checked whole before anything is changed.
 
 use super::Engine;
+use super::due::ended;
 use crate::io::{Answer, Call, CountersWish, Effect, Notice, Refusal, RequestId};
 use crate::job::{Counters, Job, JobName, JobSpec, Trigger};
 use crate::run::{Cause, Run, RunId, RunResult, State};
@@ -26,6 +27,7 @@ impl Engine {
             Call::Kill(name) => self.kill(now, &name),
             Call::Purge => Ok(self.purge(now)),
             Call::Callback { run, success } => self.callback(now, &run, success),
+            Call::Progress { name, run, elements } => self.progress(&name, &run, elements),
         };
         self.answer(request, answer);
     }
@@ -139,7 +141,7 @@ impl Engine {
             self.adopt(&child, &job);
         }
         self.cancel_waiting(now, name, "the job was deleted");
-        self.kill_active(name);
+        self.kill_active(now, name);
         self.drop_job(name);
         self.txn
             .released
@@ -231,7 +233,9 @@ impl Engine {
             return Err(Refusal::NotFound(name.clone()));
         }
         self.cancel_waiting(now, name, "it was killed before it started");
-        self.kill_active(name);
+        if self.kill_active(now, name) {
+            self.after_end(now, name);
+        }
         self.index_job(name);
         Ok(Answer::Done)
     }
@@ -250,25 +254,33 @@ impl Engine {
         Answer::Done
     }
 
-    fn kill_active(&mut self, name: &JobName) {
+    /// Ends every run of a job that goes on; whether one is over at once.
+    fn kill_active(&mut self, now: Timestamp, name: &JobName) -> bool {
+        let mut any_over = false;
         let active: Vec<Run> = self
             .runs_of(name)
             .filter(|run| run.is_active())
             .cloned()
             .collect();
         for run in active {
-            if let Some(place) = run.place() {
-                let agent = Arc::clone(&place.agent);
-                self.txn.released.push(Effect::Kill {
-                    run: run.id.clone(),
-                    agent,
-                });
-            }
+            let Some(place) = run.task_place() else {
+                // Nothing is left of it but the wait for its callback.
+                self.record(ended(&run, now, RunResult::Killed, 0));
+                self.drop_run(&run.id);
+                any_over = true;
+                continue;
+            };
+            let agent = Arc::clone(&place.agent);
+            self.txn.released.push(Effect::Kill {
+                run: run.id.clone(),
+                agent,
+            });
             self.put_run(Run {
                 kill_wanted: true,
                 ..run
             });
         }
+        any_over
     }
 
     fn callback(&mut self, now: Timestamp, id: &RunId, success: bool) -> Result<Answer, Refusal> {
@@ -278,6 +290,19 @@ impl Engine {
             true => self.succeeded(now, &run),
             false => self.attempt_failed(now, run, RunResult::Failed("its callback said so".into())),
         }
+        Ok(Answer::Done)
+    }
+
+    fn progress(&mut self, name: &JobName, id: &RunId, elements: u64) -> Result<Answer, Refusal> {
+        let run = self
+            .runs
+            .get(id)
+            .filter(|run| run.job == *name && run.is_active());
+        let run = run.cloned().ok_or_else(|| Refusal::RunNotFound(id.clone()))?;
+        self.put_run(Run {
+            elements: run.elements.saturating_add(elements),
+            ..run
+        });
         Ok(Answer::Done)
     }
 }

@@ -52,7 +52,8 @@ impl Engine {
             State::Waiting { why: Why::Overlap(_) }
             | State::Retrying { .. }
             | State::Launched { .. }
-            | State::Running { .. } => None,
+            | State::Running { .. }
+            | State::Awaiting { .. } => None,
         }
     }
 
@@ -88,6 +89,10 @@ impl Engine {
                 unreachable: Some(since),
                 ..
             } => Some(since.checked_add(patience).unwrap_or(Timestamp::MAX)),
+            State::Awaiting { since, .. } => {
+                let limit = self.jobs.get(&run.job)?.spec.max_completion?;
+                Some(since.checked_add(limit).unwrap_or(Timestamp::MAX))
+            }
             State::Launched { .. } | State::Running { .. } => None,
         }
     }
@@ -112,6 +117,10 @@ impl Engine {
                     unreachable: Some(_), ..
                 } => {
                     self.attempt_failed(now, run, RunResult::Lost("its agent stayed out of reach".into()));
+                }
+                State::Awaiting { .. } => {
+                    let why = "its maximum completion time was over and its callback had not come";
+                    self.attempt_failed(now, run, RunResult::Failed(why.into()));
                 }
                 State::Launched { .. } | State::Running { .. } => {}
             }
@@ -248,6 +257,7 @@ impl Engine {
             state: State::Waiting { why: Why::NoOffer },
             placed: false,
             kill_wanted: false,
+            elements: 0,
         };
         self.wait_for_offer(run);
         Some(id)
@@ -319,6 +329,7 @@ impl Engine {
             ended: now,
             result,
             slots,
+            elements: 0,
         };
         self.record(ended);
         self.advance(name, until);
@@ -355,7 +366,7 @@ fn missed_because(why: &Why) -> Arc<str> {
 /// An entry of the history for a run.
 pub(super) fn ended(run: &Run, now: Timestamp, result: RunResult, slots: u64) -> Ended {
     let started = match &run.state {
-        State::Running { since, .. } => Some(*since),
+        State::Running { since, .. } | State::Awaiting { since, .. } => Some(*since),
         State::Waiting { .. } | State::Retrying { .. } | State::Launched { .. } => None,
     };
     Ended {
@@ -369,5 +380,6 @@ pub(super) fn ended(run: &Run, now: Timestamp, result: RunResult, slots: u64) ->
         ended: now,
         result,
         slots,
+        elements: run.elements,
     }
 }

@@ -22,7 +22,7 @@ impl Engine {
             .runs
             .values()
             .filter_map(|run| {
-                run.place()
+                run.task_place()
                     .map(|place| (run.id.clone(), Arc::clone(&place.agent)))
             })
             .collect();
@@ -31,7 +31,7 @@ impl Engine {
         self.ask_again = (later(now, ASK_AGAIN.0), ASK_AGAIN.0);
         self.ask(active);
         for run in self.runs.values().filter(|run| run.kill_wanted) {
-            if let Some(place) = run.place() {
+            if let Some(place) = run.task_place() {
                 self.txn.released.push(Effect::Kill {
                     run: run.id.clone(),
                     agent: Arc::clone(&place.agent),
@@ -46,7 +46,7 @@ impl Engine {
         // From further ahead is one of before the clock was set back.
         let ahead = now.checked_add(LAUNCH_SETTLED).unwrap_or(Timestamp::MAX);
         let active = self.runs.values().filter_map(|run| {
-            let place = run.place()?;
+            let place = run.task_place()?;
             let young = place.at > settled && place.at < ahead;
             let on_its_way = young && matches!(run.state, State::Launched { .. });
             (!on_its_way).then(|| (run.id.clone(), Arc::clone(&place.agent)))
@@ -81,7 +81,8 @@ impl Engine {
 
     pub(super) fn task(&mut self, now: Timestamp, event: TaskEvent) {
         self.unheard.remove(&event.run);
-        if let Some(run) = self.runs.get(&event.run).filter(|run| run.is_active()).cloned() {
+        let run = self.runs.get(&event.run);
+        if let Some(run) = run.filter(|run| run.task_place().is_some()).cloned() {
             if self
                 .jobs
                 .get(&run.job)
@@ -151,21 +152,15 @@ impl Engine {
     }
 
     fn runs_on(&mut self, now: Timestamp, run: Run, unreachable: Option<Timestamp>) {
-        let (place, since, called_back) = match run.state.clone() {
-            State::Running {
-                place,
-                since,
-                called_back,
-                ..
-            } => (place, since, called_back),
-            State::Launched { place } => (place, now, false),
-            State::Waiting { .. } | State::Retrying { .. } => return,
+        let (place, since) = match run.state.clone() {
+            State::Running { place, since, .. } => (place, since),
+            State::Launched { place } => (place, now),
+            State::Waiting { .. } | State::Retrying { .. } | State::Awaiting { .. } => return,
         };
         let state = State::Running {
             place,
             since,
             unreachable,
-            called_back,
         };
         if run.state != state {
             self.put_run(Run { state, ..run });
@@ -178,31 +173,15 @@ impl Engine {
         if !asynchronous {
             return self.succeeded(now, &run);
         }
-        if let State::Running {
-            place,
-            since,
-            unreachable,
-            ..
-        } = run.state.clone()
-        {
-            let state = State::Running {
-                place,
-                since,
-                unreachable,
-                called_back: true,
-            };
-            if run.state != state {
-                self.put_run(Run { state, ..run });
-            }
-        } else if let State::Launched { place } = run.state.clone() {
-            let state = State::Running {
-                place,
-                since: now,
-                unreachable: None,
-                called_back: true,
-            };
-            self.put_run(Run { state, ..run });
-        }
+        let (place, since) = match run.state.clone() {
+            State::Running { place, since, .. } => (place, since),
+            State::Launched { place } => (place, now),
+            State::Waiting { .. } | State::Retrying { .. } | State::Awaiting { .. } => return,
+        };
+        self.put_run(Run {
+            state: State::Awaiting { place, since },
+            ..run
+        });
     }
 
     pub(super) fn succeeded(&mut self, now: Timestamp, run: &Run) {
@@ -268,6 +247,7 @@ impl Engine {
             let next = Run {
                 id,
                 attempt,
+                elements: 0,
                 state: State::Retrying { at },
                 ..run
             };

@@ -236,13 +236,14 @@ fn scheduled(text: &str, schedule: &str) -> JobSpec {
         concurrent: false,
         soft_error: false,
         asynchronous: false,
+        max_completion: None,
         demand: Demand {
             cpus: 0.1,
             mem: 128.0,
             disk: 256.0,
         },
         constraints: Vec::new(),
-        wire: Arc::from(*b"{}"),
+        wire: bytes::Bytes::from_static(b"{}"),
     }
 }
 
@@ -695,27 +696,6 @@ fn an_unreachable_agent_is_waited_for_and_then_lost() {
 }
 
 #[test]
-fn an_asynchronous_run_ends_with_its_callback_and_only_once() {
-    let mut env = Env::new();
-    env.put(JobSpec {
-        asynchronous: true,
-        ..scheduled("a", "R1//PT1M")
-    })
-    .unwrap();
-    env.offer();
-    env.finish();
-    assert_eq!(env.job("a").counters.success, 0);
-    let run = env.last();
-    env.call(Call::Callback {
-        run: run.clone(),
-        success: true,
-    })
-    .unwrap();
-    assert_eq!(env.job("a").counters.success, 1);
-    assert!(env.call(Call::Callback { run, success: true }).is_err());
-}
-
-#[test]
 fn a_clock_that_jumps_back_starts_no_slot_twice() {
     let mut env = Env::new();
     env.put(scheduled("a", "R/2026-01-01T00:00:00Z/PT1H")).unwrap();
@@ -827,5 +807,7 @@ fn what_arrives_during_a_write_is_taken_together_after_it() {
     );
 }
 
+mod callbacks;
 mod durable;
+mod edits;
 mod found;

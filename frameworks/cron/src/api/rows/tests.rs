@@ -53,6 +53,7 @@ pub(in crate::api) fn run(seen: &Seen, attempt: u32, cause: Cause, state: State)
         placed: attempt > 0,
         state,
         kill_wanted: false,
+        elements: 0,
     }
 }
 
@@ -69,6 +70,7 @@ pub(in crate::api) fn end(seen: &mut Seen, attempt: u32, due: Timestamp, had_tas
         ended: due + SignedDuration::from_secs(2),
         result,
         slots: 0,
+        elements: 0,
     };
     let number = seen.history.len() as u64;
     seen.history.push_back(Arc::new(Entry::of(&ended, number)));

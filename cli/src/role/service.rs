@@ -52,7 +52,7 @@ async fn serve(flags: ServiceFlags) -> u8 {
         seed: uuid::Uuid::new_v4().as_u64_pair().0,
     };
     let mut running = match meseta_service::start(config, env).await {
-        Ok(running) => running,
+        Ok((running, _)) => running,
         Err(error) => return fail(ROLE, error.exit_code(), &error.to_string()),
     };
     let drain = running.drain_handle();

@@ -174,7 +174,8 @@ impl Api {
             }
             ["task", "all"] if !put => {
                 self.may(ctx, Action::Purge)?;
-                self.done(Call::Purge).await
+                while self.call(Call::Purge).await? == (Answer::Purged { all: false }) {}
+                Ok(no_content())
             }
             ["task", id] if put => self.callback(ctx, id, body).await,
             ["job", name, "task", id, "progress"] => self.progress(ctx, name, id, body).await,

@@ -41,6 +41,7 @@ use ask::Ask;
 use events::Hub;
 use gate::Gate;
 use http::{Method, Request, StatusCode};
+use meseta_http::running::Drain;
 use meseta_http::{Body, Response};
 use meseta_types::Wall;
 use ports::ServicePorts;
@@ -48,7 +49,7 @@ use refusal::Refused;
 use route::Route;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the API is told at its start.
 #[derive(Clone)]
@@ -65,8 +66,35 @@ pub struct Settings {
     pub realm: String,
     /// `--access_control_allow_origin`: pages of these may read.
     pub allowed_origins: Vec<String>,
-    /// Told when the leader is asked to give up its place: the process ends after the answer is out.
-    pub abdicate: Arc<Notify>,
+    /// What the leader gives up its place with.
+    pub abdication: Abdication,
+}
+
+/// The leader gives up its place: the process ends after the answer is out.
+#[derive(Clone)]
+pub struct Abdication {
+    asked: Arc<AtomicBool>,
+    end: Drain,
+}
+
+impl Abdication {
+    /// By this end of the server.
+    pub fn new(end: Drain) -> Abdication {
+        Abdication {
+            asked: Arc::default(),
+            end,
+        }
+    }
+
+    /// Whether it was asked for.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    fn begin(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.end.drain();
+    }
 }
 
 /// The handler of all requests. Clones share everything.

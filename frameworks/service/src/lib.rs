@@ -27,4 +27,4 @@ pub use config::{Config, ConfigError};
 pub use flags::ServiceFlags;
 pub use owner::{CallError, Ended, Handle};
 pub use recover::RecoverError;
-pub use start::{Drain, Env, Running, StartError, start};
+pub use start::{Env, Running, StartError, start};

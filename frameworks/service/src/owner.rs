@@ -19,6 +19,7 @@ use crate::view::QueueEntry;
 use crate::wish::Wishes;
 use meseta_http::inbox::{Queued, Room};
 use meseta_http::inputs::Recorder;
+use meseta_http::running::Stopping;
 use meseta_sdk::{Client, Event, Events, Exit, Stop};
 use meseta_service_core::app::AppId;
 use meseta_service_core::engine::Engine;
@@ -82,6 +83,12 @@ impl Ended {
             Ended::Abdicated | Ended::Store(_) => 75,
             Ended::Broken(_) => 1,
         }
+    }
+}
+
+impl meseta_http::running::Ended for Ended {
+    fn broken(why: String) -> Ended {
+        Ended::Broken(why)
     }
 }
 
@@ -187,7 +194,7 @@ impl Owner {
     }
 
     /// Runs until it is stopped or something final happens.
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Ended {
+    pub(crate) async fn run(mut self, mut stop: Stopping) -> Ended {
         self.step(Input::Tick);
         let mut check = tokio::time::interval(LOOK);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -203,7 +210,7 @@ impl Owner {
             let may_ask = self.callers.len() < CALLERS_MAX;
             tokio::select! {
                 biased;
-                () = told_to_stop(&mut stop) => return self.stopped().await,
+                () = stop.asked() => return self.stopped().await,
                 outcome = answered(&mut self.commit), if writing => self.committed(outcome),
                 Some(event) = self.doors.events.next(), if has_room => self.event(event),
                 Some(ended) = self.calling.join_next(), if !self.calling.is_empty() => self.called(ended),
@@ -514,10 +521,6 @@ async fn answered(
 }
 
 /// Resolves when the framework is to end, also by the loss of whoever would say so.
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    let _told_or_gone = stop.wait_for(|stop| *stop).await;
-}
-
 async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,

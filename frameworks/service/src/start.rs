@@ -1,23 +1,20 @@
 //! Starting and stopping: the store first, then the framework's id, then the subscription, then everybody else.
 
-use crate::api::{Api, Settings};
+use crate::api::{Abdication, Api, Settings};
 use crate::clock::WallClock;
 use crate::config::Config;
 use crate::metrics::Counters;
 use crate::owner::{Doors, EVENTS_MAX, Ended, Handle, Info, Model, Owner};
 use crate::probe::Probers;
 use crate::recover::{self, Found, RecoverError};
-use meseta_http::inbox;
+use meseta_http::{inbox, running};
 use meseta_sdk::{Client, Framework, IdentityStore};
 use meseta_service_core::engine::Engine;
 use meseta_store::Store;
 use meseta_types::FrameworkId;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, broadcast, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{broadcast, watch};
 
 /// The framework's doors to the world.
 pub struct Env {
@@ -66,85 +63,15 @@ impl StartError {
     }
 }
 
-/// A framework at work.
-#[derive(Debug)]
-pub struct Running {
-    address: SocketAddr,
-    handle: Handle,
-    stop: watch::Sender<bool>,
-    subscribed: watch::Receiver<bool>,
-    owner: JoinHandle<Ended>,
-    served: JoinHandle<()>,
-    abdicated: Arc<AtomicBool>,
-    _abdication: AbortOnDrop,
-}
+/// A framework at work. It is ready when it is subscribed with a master, and serves before that.
+pub type Running = meseta_http::running::Running<Ended>;
 
-/// A task that ends with whoever holds this.
-#[derive(Debug)]
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Asks a framework to end.
-#[derive(Clone, Debug)]
-pub struct Drain(watch::Sender<bool>);
-
-impl Drain {
-    /// No new connections, open requests finish. Tasks run on.
-    pub fn drain(&self) {
-        let _ended_already = self.0.send(true);
-    }
-}
-
-impl Running {
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The way to its engine.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Resolves when it is subscribed with a master; `false` if it ended before. It serves before that.
-    pub async fn ready(&self) -> bool {
-        self.subscribed.clone().wait_for(|is| *is).await.is_ok()
-    }
-
-    /// Asks it to end, see [`Drain::drain`].
-    pub fn drain(&self) {
-        self.drain_handle().drain();
-    }
-
-    /// To ask from elsewhere, while [`Running::join`] waits.
-    pub fn drain_handle(&self) -> Drain {
-        Drain(self.stop.clone())
-    }
-
-    /// Waits for its end. May be dropped and called again; after the end it must not be called again.
-    pub async fn join(&mut self) -> Ended {
-        let ended = match (&mut self.owner).await {
-            Ok(Ended::Stopped) if self.abdicated.load(Ordering::Acquire) => Ended::Abdicated,
-            Ok(ended) => ended,
-            Err(broken) => Ended::Broken(broken.to_string()),
-        };
-        if let Err(broken) = (&mut self.served).await {
-            tracing::error!("the task of the listener broke: {broken}");
-        }
-        ended
-    }
-}
-
-/// Starts the framework. When this returns, everything that was stored is being served.
+/// Starts the framework, and gives back the way to its engine as well. When this returns, everything that was stored is
+/// being served.
 ///
 /// # Errors
 /// What it cannot start without.
-pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
+pub async fn start(config: Config, env: Env) -> Result<(Running, Handle), StartError> {
     let address = env.listener.local_addr()?;
     let store = Arc::clone(&env.store);
     let fresh_id = || format!("marathon-{}", uuid::Uuid::new_v4());
@@ -170,7 +97,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (client, events) = Client::start(sdk).await?;
     let (asks, asked) = inbox::inbox();
     let (told, _) = broadcast::channel(EVENTS_MAX);
-    let (stop, stopping) = watch::channel(false);
+    let (drain, stopping) = running::end();
     let (subscribing, subscribed) = watch::channel(false);
     let (probers, verdicts) = Probers::new(config.probes_at_once);
     let counters = Arc::new(Counters::default());
@@ -210,14 +137,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let model = Model::new(&recovered, &definitions);
     let engine = Engine::new(config.engine.clone(), env.seed, recovered);
     let owner = Owner::new(engine, model, doors);
-    // However the engine ends, the listener ends with it.
-    let end_of_all = EndOfAll(stop.clone());
-    let until = stopping.clone();
-    let owner = tokio::spawn(async move {
-        let _end_of_all = end_of_all;
-        owner.run(until).await
-    });
-    let abdicate = Arc::new(Notify::new());
+    let abdication = Abdication::new(drain.clone());
     let settings = Settings {
         rules: config.rules,
         service_ports: config.local_ports,
@@ -225,36 +145,24 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         credentials: config.credentials,
         realm: config.realm,
         allowed_origins: config.allowed_origins,
-        abdicate: Arc::clone(&abdicate),
+        abdication: abdication.clone(),
     };
-    let served = tokio::spawn(serve(env.listener, settings, handle.clone(), stopping));
-    let abdicated = Arc::new(AtomicBool::new(false));
-    let (gives_up, told) = (Arc::clone(&abdicated), stop.clone());
-    let abdication = tokio::spawn(async move {
-        abdicate.notified().await;
-        gives_up.store(true, Ordering::Release);
-        // The listener lets the answer out before it closes.
-        let _nobody_left = told.send(true);
-    });
-    Ok(Running {
-        address,
-        handle,
-        stop,
+    let api = Api::new(handle.clone(), settings);
+    let until = stopping.clone();
+    let owner = async move {
+        match owner.run(until).await {
+            Ended::Stopped if abdication.is_asked() => Ended::Abdicated,
+            ended => ended,
+        }
+    };
+    let running = Running::begin(
+        (env.listener, address),
         subscribed,
+        (drain, stopping),
         owner,
-        served,
-        abdicated,
-        _abdication: AbortOnDrop(abdication),
-    })
-}
-
-/// Stops everything when dropped, also by a panic.
-struct EndOfAll(watch::Sender<bool>);
-
-impl Drop for EndOfAll {
-    fn drop(&mut self) {
-        let _nobody_left = self.0.send(true);
-    }
+        move |request| api.clone().answer(request),
+    );
+    Ok((running, handle))
 }
 
 fn framework(config: &Config, host: &str, leader: &str) -> Framework {
@@ -273,19 +181,4 @@ fn framework(config: &Config, host: &str, leader: &str) -> Framework {
         framework = framework.principal(principal);
     }
     framework
-}
-
-/// Serves until the end.
-async fn serve(
-    listener: TcpListener,
-    settings: Settings,
-    handle: Handle,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let api = Api::new(handle, settings);
-    let answer = move |request| api.clone().answer(request);
-    let until = async move {
-        let _stopped_or_gone = stopping.wait_for(|stop| *stop).await;
-    };
-    meseta_http::listener::serve(listener, answer, until).await;
 }

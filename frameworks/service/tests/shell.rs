@@ -13,7 +13,7 @@ use meseta_sdk::{Encoding, Transport};
 use meseta_service::definition::{Rules, create};
 use meseta_service::owner::What;
 use meseta_service::view::View;
-use meseta_service::{Config, Ended, Env, Running, ServiceFlags, start};
+use meseta_service::{Config, Ended, Env, Handle, Running, ServiceFlags, start};
 use meseta_service_core::app::AppId;
 use meseta_service_core::instance::Condition;
 use meseta_service_core::io::{Answer, AppChange, Call, KillHow};
@@ -48,11 +48,12 @@ struct Bench {
     fake: Fake,
     stream: Stream,
     running: Running,
+    handle: Handle,
     disk: Arc<Disk>,
     kept: Vec<Wire>,
 }
 
-async fn begin(fake: &Fake, disk: &Arc<Disk>, args: &[&str]) -> Running {
+async fn begin(fake: &Fake, disk: &Arc<Disk>, args: &[&str]) -> (Running, Handle) {
     let master = format!("--master={}", fake.address);
     let args = args.iter().copied().chain([master.as_str()]).map(str::to_owned);
     let Asked::Run(flags, _) = ServiceFlags::parse(args, &Sources::none()).unwrap() else {
@@ -71,13 +72,14 @@ impl Bench {
     async fn new(args: &[&str]) -> Bench {
         let mut fake = Fake::start(Transport::Http(Encoding::Protobuf)).await;
         let disk = Arc::new(Disk::default());
-        let running = begin(&fake, &disk, args).await;
+        let (running, handle) = begin(&fake, &disk, args).await;
         let stream = fake.subscribed().await;
         assert!(running.ready().await);
         let mut bench = Bench {
             fake,
             stream,
             running,
+            handle,
             disk,
             kept: Vec::new(),
         };
@@ -102,7 +104,7 @@ impl Bench {
 
     async fn put(&self, body: Value) -> Result<Answer, meseta_service::CallError> {
         let spec = create(&body, &Rules::default()).unwrap().to_spec().unwrap();
-        let known = self.running.handle().app(&spec.id).await.unwrap();
+        let known = self.handle.app(&spec.id).await.unwrap();
         let change = AppChange {
             id: spec.id.clone(),
             base: known.map(|app| app.spec.version),
@@ -113,7 +115,7 @@ impl Bench {
             apps: vec![change],
             force: false,
         };
-        self.running.handle().call(call).await
+        self.handle.call(call).await
     }
 
     async fn offer(&self, id: &str) {
@@ -152,9 +154,9 @@ impl Bench {
     /// Waits until readers see something.
     async fn seen(&self, what: &str, see: impl Fn(&View) -> bool) -> Arc<View> {
         let look = async {
-            let mut events = self.running.handle().events();
+            let mut events = self.handle.events();
             loop {
-                let view = self.running.handle().view().await.unwrap();
+                let view = self.handle.view().await.unwrap();
                 if see(&view) {
                     return view;
                 }
@@ -229,7 +231,7 @@ async fn an_app_is_launched_followed_and_acknowledged_and_offers_are_asked_for_o
         info.webui_url,
         Some(format!("http://{}", bench.running.address()))
     );
-    let mut events = bench.running.handle().events();
+    let mut events = bench.handle.events();
 
     bench.put(web(2)).await.unwrap();
     bench.call(Type::Revive).await;
@@ -239,7 +241,7 @@ async fn an_app_is_launched_followed_and_acknowledged_and_offers_are_asked_for_o
     bench.say(&tasks[0], v1::TaskState::TaskRunning, 1, None).await;
     let acknowledged = bench.call(Type::Acknowledge).await.acknowledge.unwrap();
     assert_eq!(acknowledged.task_id, tasks[0].task_id);
-    let view = bench.running.handle().view().await.unwrap();
+    let view = bench.handle.view().await.unwrap();
     let app = view.apps.get(&id("/web")).unwrap();
     let of = |task: &v1::TaskInfo| {
         let mut all = app.instances.values();
@@ -286,11 +288,11 @@ async fn a_restart_keeps_the_id_and_the_instances_asks_about_them_and_tears_noth
     let tasks = bench.launched("o1").await;
     bench.say(&tasks[0], v1::TaskState::TaskRunning, 1, None).await;
     bench.call(Type::Acknowledge).await;
-    let framework_id = bench.running.handle().info().framework_id.clone();
+    let framework_id = bench.handle.info().framework_id.clone();
     bench.running.drain();
     assert_eq!(bench.running.join().await, Ended::Stopped);
 
-    let running = begin(&bench.fake, &bench.disk, &[]).await;
+    let (_running, handle) = begin(&bench.fake, &bench.disk, &[]).await;
     let stream = bench.fake.subscribed().await;
     assert_eq!(stream.subscribe.framework_id.clone().unwrap().value, framework_id);
     loop {
@@ -306,7 +308,7 @@ async fn a_restart_keeps_the_id_and_the_instances_asks_about_them_and_tears_noth
             break;
         }
     }
-    let app = running.handle().app(&id("/web")).await.unwrap().unwrap();
+    let app = handle.app(&id("/web")).await.unwrap().unwrap();
     let instance = app.instances.values().next().unwrap();
     assert_eq!(instance.instance.condition, Condition::Running);
     assert_eq!(app.definition.cmd.as_deref(), Some("serve"));
@@ -318,11 +320,11 @@ async fn what_the_store_refuses_is_not_seen_not_launched_and_said_so() {
     bench.disk.is_full.store(true, Ordering::Relaxed);
     let refused = bench.put(web(1)).await.unwrap_err();
     assert!(refused.to_string().contains("no space"), "{refused}");
-    let view = bench.running.handle().view().await.unwrap();
+    let view = bench.handle.view().await.unwrap();
     assert!(view.apps.is_empty() && view.deployments.is_empty());
     bench.disk.is_full.store(false, Ordering::Relaxed);
     bench.put(web(1)).await.unwrap();
-    assert_eq!(bench.running.handle().view().await.unwrap().apps.len(), 1);
+    assert_eq!(bench.handle.view().await.unwrap().apps.len(), 1);
 }
 
 #[tokio::test]
@@ -331,7 +333,7 @@ async fn the_last_inputs_are_kept_without_what_definitions_hold() {
     let mut app = web(1);
     app["env"] = json!({"WORD": "open sesame"});
     bench.put(app).await.unwrap();
-    let kept = bench.running.handle().last_inputs().await.unwrap().to_string();
+    let kept = bench.handle.last_inputs().await.unwrap().to_string();
     assert!(kept.contains("Update") && !kept.contains("sesame"), "{kept}");
 }
 
@@ -353,7 +355,7 @@ async fn a_launch_that_the_master_refuses_is_a_failure_and_is_not_tried_again_wi
     let failure = view.apps.get(&id("/web")).unwrap().last_failure.clone().unwrap();
     assert_eq!(&*failure.state, "TASK_ERROR");
     assert!(failure.message.contains("no such thing"), "{}", failure.message);
-    let queue = bench.running.handle().queue().await.unwrap();
+    let queue = bench.handle.queue().await.unwrap();
     assert_eq!((queue.len(), queue[0].count), (1, 2));
     assert!(queue[0].delayed_until.is_some());
 }
@@ -383,7 +385,7 @@ async fn kills_go_to_the_agent_and_a_killed_instance_is_launched_again_as_itself
         how: KillHow::Restart,
         force: false,
     };
-    bench.running.handle().call(call).await.unwrap();
+    bench.handle.call(call).await.unwrap();
     let kill = bench.call(Type::Kill).await.kill.unwrap();
     assert_eq!(
         (&kill.task_id, kill.agent_id.unwrap().value.as_str()),
@@ -406,7 +408,7 @@ async fn verdicts_of_the_agent_are_seen_and_a_removed_framework_ends_with_its_co
     bench.say(&tasks[0], v1::TaskState::TaskRunning, 1, None).await;
     bench.call(Type::Acknowledge).await;
     assert_eq!(
-        bench.running.handle().view().await.unwrap().deployments.len(),
+        bench.handle.view().await.unwrap().deployments.len(),
         1,
         "not healthy yet"
     );

@@ -269,6 +269,11 @@ pub enum Answer {
     Marked(bool),
     /// A run waits now.
     Started(RunId),
+    /// Waiting runs were taken back.
+    Purged {
+        /// Whether none is left; otherwise a commit was full of them.
+        all: bool,
+    },
 }
 
 /// What a caller is told when it did not.

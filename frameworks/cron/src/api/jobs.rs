@@ -161,7 +161,7 @@ impl Api {
         let arguments = arguments.map(Arc::from);
         match self.call(Call::Start { name: key, arguments }).await? {
             Answer::Started(run) => Ok(Some(run.as_str().to_owned())),
-            Answer::Done | Answer::Marked(_) => Ok(None),
+            Answer::Done | Answer::Marked(_) | Answer::Purged { .. } => Ok(None),
         }
     }
 }

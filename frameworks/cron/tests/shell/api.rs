@@ -373,7 +373,11 @@ async fn the_last_inputs_are_shown_without_what_jobs_hold() {
     cron.put(job).await.done();
     let shown = cron.send("GET", "/meseta/v1/last_inputs", None).await;
     assert_eq!(shown.status, 200, "{shown:?}");
-    assert!(shown.body.contains("Put") && !shown.body.contains("sesame"), "{}", shown.body);
+    assert!(
+        shown.body.contains("Put") && !shown.body.contains("sesame"),
+        "{}",
+        shown.body
+    );
     cron.send("PUT", "/meseta/v1/last_inputs", None)
         .await
         .refused(405, "Method Not Allowed");

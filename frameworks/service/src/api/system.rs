@@ -117,7 +117,7 @@ pub(super) fn abdicate(api: &Inner, ask: &Ask) -> Result<Response, Refused> {
             )));
         }
     }
-    api.settings.abdicate.notify_one();
+    api.settings.abdication.begin();
     Ok(reply::json(
         StatusCode::OK,
         &json!({"message": "Leadership abdicated", "details": []}),

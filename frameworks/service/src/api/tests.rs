@@ -6,7 +6,7 @@ mod events;
 mod kills;
 mod system;
 
-use super::{Api, Settings};
+use super::{Abdication, Api, Settings};
 use crate::definition::Rules;
 use crate::metrics::Counters;
 use crate::owner::{Ask, Handle, Info, Model, Told, What};
@@ -28,14 +28,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 
 /// A world in a test: the API, the engine behind it, and what the engine is told from outside.
 struct World {
     api: Api,
     feed: mpsc::Sender<Input>,
     clock: Arc<AtomicI64>,
-    abdicate: Arc<Notify>,
+    abdication: Abdication,
 }
 
 /// An answer.
@@ -122,7 +122,7 @@ impl World {
                 ],
             }),
         };
-        let abdicate = Arc::new(Notify::new());
+        let abdication = Abdication::new(meseta_http::running::end().0);
         let mut settings = Settings {
             rules: Rules::default(),
             service_ports: 10_000..=10_009,
@@ -130,7 +130,7 @@ impl World {
             credentials: None,
             realm: "Mesosphere".to_owned(),
             allowed_origins: Vec::new(),
-            abdicate: Arc::clone(&abdicate),
+            abdication: abdication.clone(),
         };
         change(&mut settings);
         let owner = Owner {
@@ -146,7 +146,7 @@ impl World {
             api: Api::new(handle, settings),
             feed,
             clock,
-            abdicate,
+            abdication,
         }
     }
 

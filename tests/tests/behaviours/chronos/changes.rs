@@ -338,11 +338,7 @@ fn an_asynchronous_run_without_a_callback_ends_with_its_time(ground: &Ground) {
 fn the_progress_of_a_run_adds_up(ground: &Ground) {
     let (cron, diary) = (ground.cron(), Diary::new());
     let (command, go) = held(&diary, "began");
-    let f21 = cron.store(&job(
-        "f21",
-        &command,
-        &json!({"dataProcessingJobType": true}),
-    ));
+    let f21 = cron.store(&job("f21", &command, &json!({"dataProcessingJobType": true})));
     let id = started(&f21, "it runs", |run| run["result"] == "running");
     let path = format!("/v1/scheduler/job/f21/task/{id}/progress");
     for more in [5, 7] {
@@ -357,8 +353,14 @@ fn the_progress_of_a_run_adds_up(ground: &Ground) {
     let refused = [
         (&*path, json!({"numAdditionalElementsProcessed": -1})),
         (&*path, json!({})),
-        ("/v1/scheduler/job/f21/task/ct:1:0:f21:/progress", json!({"numAdditionalElementsProcessed": 1})),
-        ("/v1/scheduler/job/f21-none/task/x/progress", json!({"numAdditionalElementsProcessed": 1})),
+        (
+            "/v1/scheduler/job/f21/task/ct:1:0:f21:/progress",
+            json!({"numAdditionalElementsProcessed": 1}),
+        ),
+        (
+            "/v1/scheduler/job/f21-none/task/x/progress",
+            json!({"numAdditionalElementsProcessed": 1}),
+        ),
     ];
     for (path, body) in refused {
         cron.rest.post(path, &body).expect(400);

@@ -38,52 +38,57 @@ fn next(cron: Cron, schedule: &str, zone: &str, n: usize) -> Vec<String> {
 
 const NEW_YORK: &str = "America/New_York";
 
+/// The first three times of a schedule in New York.
+fn starts_at(ground: &Ground, schedule: &str, expected: [&str; 3]) {
+    assert_eq!(next(ground.cron(), schedule, NEW_YORK, 3), expected);
+}
+
 fn a_day_keeps_its_local_time(ground: &Ground) {
-    let times = next(ground.cron(), "R/2027-03-13T09:00:00/P1D", NEW_YORK, 3);
-    assert_eq!(
-        times,
+    starts_at(
+        ground,
+        "R/2027-03-13T09:00:00/P1D",
         [
             "2027-03-13T14:00:00Z",
             "2027-03-14T13:00:00Z",
-            "2027-03-15T13:00:00Z"
-        ]
+            "2027-03-15T13:00:00Z",
+        ],
     );
 }
 
 fn twenty_four_hours_are_exact(ground: &Ground) {
-    let times = next(ground.cron(), "R/2027-03-13T09:00:00/PT24H", NEW_YORK, 3);
-    assert_eq!(
-        times,
+    starts_at(
+        ground,
+        "R/2027-03-13T09:00:00/PT24H",
         [
             "2027-03-13T14:00:00Z",
             "2027-03-14T14:00:00Z",
-            "2027-03-15T14:00:00Z"
-        ]
+            "2027-03-15T14:00:00Z",
+        ],
     );
 }
 
 fn a_time_that_does_not_exist_is_shifted_for_that_day_only(ground: &Ground) {
-    let times = next(ground.cron(), "R/2027-03-13T02:30:00/P1D", NEW_YORK, 3);
     // 02:30 EST; 03:30 EDT, since 02:30 does not exist; 02:30 EDT.
-    assert_eq!(
-        times,
+    starts_at(
+        ground,
+        "R/2027-03-13T02:30:00/P1D",
         [
             "2027-03-13T07:30:00Z",
             "2027-03-14T07:30:00Z",
-            "2027-03-15T06:30:00Z"
-        ]
+            "2027-03-15T06:30:00Z",
+        ],
     );
 }
 
 fn a_time_that_exists_twice_is_taken_once(ground: &Ground) {
-    let times = next(ground.cron(), "R/2027-11-06T01:30:00/P1D", NEW_YORK, 3);
-    assert_eq!(
-        times,
+    starts_at(
+        ground,
+        "R/2027-11-06T01:30:00/P1D",
         [
             "2027-11-06T05:30:00Z",
             "2027-11-07T05:30:00Z",
-            "2027-11-08T06:30:00Z"
-        ]
+            "2027-11-08T06:30:00Z",
+        ],
     );
 }
 

@@ -89,9 +89,9 @@ fn failing(id: &str, protocol: &str, ground: &Ground) {
     let healthy = folder.path().join("healthy");
     std::fs::write(&healthy, "").unwrap();
     let service = ground.service();
-    let events = service.rest.events(
-        "/v2/events?event_type=unhealthy_instance_kill_event&event_type=failed_health_check_event",
-    );
+    let events = service
+        .rest
+        .events("/v2/events?event_type=unhealthy_instance_kill_event&event_type=failed_health_check_event");
     let app = service.deploy(&checked(
         id,
         folder.path(),
@@ -99,9 +99,7 @@ fn failing(id: &str, protocol: &str, ground: &Ground) {
     ));
     let before = app.task_ids().remove(0);
     std::fs::remove_file(&healthy).unwrap();
-    let is = |e: &meseta_tests::rest::Event, kind: &str| {
-        e.data["appId"] == id && e.data["eventType"] == kind
-    };
+    let is = |e: &meseta_tests::rest::Event, kind: &str| e.data["appId"] == id && e.data["eventType"] == kind;
     if protocol == "HTTP" {
         let event = events.wait("a failure", |e| is(e, "failed_health_check_event"));
         let instance = text(&event.data["taskId"]);
@@ -220,7 +218,9 @@ server.serve_forever()
 fn encrypting(folder: &Path) -> String {
     let (key, certificate) = (folder.join("key.pem"), folder.join("cert.pem"));
     let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+        ])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

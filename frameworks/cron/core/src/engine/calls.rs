@@ -248,10 +248,13 @@ impl Engine {
             .map(|run| run.job.clone())
             .collect();
         for name in waiting {
+            if self.is_full() {
+                return Answer::Purged { all: false };
+            }
             self.cancel_waiting(now, &name, "all waiting runs were taken back");
             self.index_job(&name);
         }
-        Answer::Done
+        Answer::Purged { all: true }
     }
 
     /// Ends every run of a job that goes on; whether one is over at once.

@@ -65,7 +65,7 @@ impl Engine {
         let wait = (self.ask_again.1 * 2).min(ASK_AGAIN.1);
         self.ask_again = (later(now, wait), wait);
         let silent = self.unheard.iter().filter_map(|id| {
-            let place = self.runs.get(id)?.place()?;
+            let place = self.runs.get(id)?.task_place()?;
             Some((id.clone(), Arc::clone(&place.agent)))
         });
         let silent = silent.collect();

@@ -211,11 +211,33 @@ fn all_that_waits_can_be_taken_back_at_once() {
         };
         assert!(matches!(env.call(start), Ok(Answer::Started(_))));
     }
-    env.call(Call::Purge).unwrap();
+    assert_eq!(env.call(Call::Purge), Ok(Answer::Purged { all: true }));
     env.offer();
     assert!(env.launched.is_empty() && env.stored_runs.is_empty());
     assert_eq!(env.history.len(), 2);
     assert!(env.history.iter().all(|ended| ended.cause == Cause::Manual));
+}
+
+#[test]
+fn more_waiting_runs_than_a_commit_takes_are_taken_back_in_several() {
+    let mut env = Env::new();
+    for at in 0..1_500 {
+        let text = format!("j{at}");
+        env.put(scheduled(&text, NEVER)).unwrap();
+        let start = Call::Start {
+            name: name(&text),
+            arguments: None,
+        };
+        env.call(start).unwrap();
+    }
+    let mut calls = 1;
+    while env.call(Call::Purge) == Ok(Answer::Purged { all: false }) {
+        calls += 1;
+        assert!(env.most_changes < 5_000, "{}", env.most_changes);
+    }
+    assert!(calls > 1);
+    assert!(env.stored_runs.is_empty());
+    assert_eq!(env.history.len(), 1_500);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 //!
 //! One address is enough: the master's list of frameworks has each one's `webui_url`. `--service-url` and `--cron-url`
 //! (or the context) spare the question. The frameworks are told by the ids they choose for themselves,
-//! `marathon-<uuid>` and `chronos-<uuid>`, and else by name, so that their ancestors are found as well.
+//! `marathon-<uuid>` and `chronos-<uuid>`, and else by name, so that their ancestors are found as well. A master that
+//! began to lead a moment ago knows its frameworks only once they have come back to it: that long it is asked again.
 
 use crate::api::{Answer, Http, Leader};
 use crate::args::Global;
-use crate::cluster::{list, masters, string};
+use crate::cluster::{list, masters, number, string};
 use crate::failure::{Failure, exit};
 use crate::text::harmless;
 use bytes::Bytes;
@@ -16,6 +17,18 @@ use meseta_sdk::endpoint::Endpoint;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A master that leads for no longer than this may still wait for its frameworks: their pauses between attempts are
+/// below it after a restart of any usual length.
+const COMING_BACK: Duration = Duration::from_secs(15);
+/// How long a command waits for a framework that may come back.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause between two looks for it.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Waiting for longer than this is said.
+const UNNOTICED: Duration = Duration::from_secs(1);
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +95,45 @@ impl Service {
             return Ok(Service::at(kind, at).announced(global));
         }
         let leader = Leader::find(&masters(global)?).await?;
-        Ok(Service::of(&leader, kind).await?.announced(global))
+        let found = Service::when_back(&leader, kind, !global.quiet).await?;
+        Ok(found.announced(global))
+    }
+
+    /// The one that is there now: as told, else among the frameworks of this master, without waiting for one.
+    ///
+    /// # Errors
+    /// As [`Service::find`].
+    pub(crate) async fn known(global: &Global, leader: &Leader, kind: Kind) -> Result<Service, Failure> {
+        match kind.told(global) {
+            Some(_) => Service::find(global, kind).await,
+            None => Service::of(leader, kind).await,
+        }
+    }
+
+    /// Finds it with a master that may have begun to lead a moment ago.
+    async fn when_back(leader: &Leader, kind: Kind, says_so: bool) -> Result<Service, Failure> {
+        let begun = Instant::now();
+        let leads_since = number(&leader.master, &["elected_time"]);
+        let may_come = leads_since.is_some_and(|at| leader.now - at < COMING_BACK.as_secs_f64());
+        let mut said = !says_so;
+        loop {
+            match Service::of(leader, kind).await {
+                Err(failure)
+                    if failure.code == no_framework(kind) && may_come && begun.elapsed() < PATIENCE =>
+                {
+                    if !said && begun.elapsed() >= UNNOTICED {
+                        said = true;
+                        let word = kind.word();
+                        eprintln!(
+                            "the master at {} has just begun to lead: waiting for the {word} framework",
+                            leader.at
+                        );
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                found => return found,
+            }
+        }
     }
 
     /// With more than one context, what changes something first says which one it means.
@@ -245,15 +296,44 @@ fn has_port(authority: &str) -> bool {
     after_brackets.contains(':')
 }
 
+/// Whether one of these frameworks is of this kind, subscribed, and reached at this port: what [`choose`] needs to find it.
+pub(crate) fn is_listed(kind: Kind, frameworks: &[Value], port: u16) -> bool {
+    frameworks.iter().any(|f| {
+        let url = address(string(f, &["framework_info", "webui_url"]));
+        is_of(kind, f) && is_connected(f) && url.is_ok_and(|at| at.port == port)
+    })
+}
+
+/// What is wrong when the master at this address has no framework of this kind.
+pub(crate) fn unlisted(kind: Kind, master: &Endpoint) -> Failure {
+    let what = format!("the master at {master} knows no {} framework", kind.word());
+    Failure::new(no_framework(kind), exit::UNREACHABLE, what)
+}
+
+fn is_of(kind: Kind, framework: &Value) -> bool {
+    chose_its_id(kind, framework) || is_named(kind, framework)
+}
+
+fn chose_its_id(kind: Kind, framework: &Value) -> bool {
+    let id = string(framework, &["framework_info", "id", "value"]);
+    id.starts_with(&format!("{}-", kind.prefix()))
+}
+
+fn is_named(kind: Kind, framework: &Value) -> bool {
+    string(framework, &["framework_info", "name"]).starts_with(kind.prefix())
+}
+
+fn is_connected(framework: &Value) -> bool {
+    framework.get("connected").and_then(Value::as_bool) == Some(true)
+}
+
 /// The web address of the one framework of this kind; connected ones win over those that are away.
 fn choose<'a>(kind: Kind, frameworks: &'a [Value], master: &Endpoint) -> Result<&'a str, Failure> {
-    let prefix = kind.prefix();
     let url = |f: &'a Value| string(f, &["framework_info", "webui_url"]);
     let with_url = || frameworks.iter().filter(|f| !url(f).is_empty());
-    let chose_its_id =
-        |f: &&Value| string(f, &["framework_info", "id", "value"]).starts_with(&format!("{prefix}-"));
-    let is_named = |f: &&Value| string(f, &["framework_info", "name"]).starts_with(prefix);
-    let connected = |f: &&Value| f.get("connected").and_then(Value::as_bool) == Some(true);
+    let chose_its_id = |f: &&Value| chose_its_id(kind, f);
+    let is_named = |f: &&Value| is_named(kind, f);
+    let connected = |f: &&Value| is_connected(f);
     let found: Vec<&Value> = [
         with_url()
             .filter(chose_its_id)
@@ -269,10 +349,7 @@ fn choose<'a>(kind: Kind, frameworks: &'a [Value], master: &Endpoint) -> Result<
     let word = kind.word();
     match found.as_slice() {
         [only] => Ok(url(only)),
-        [] => {
-            let what = format!("the master at {master} knows no {word} framework");
-            Err(Failure::new(no_framework(kind), exit::UNREACHABLE, what).fix(start(kind)))
-        }
+        [] => Err(unlisted(kind, master).fix(start(kind))),
         several => {
             let what = format!("the master at {master} knows {} {word} frameworks", several.len());
             let shown = several.iter().take(10).map(|f| url(f)).collect::<Vec<_>>();
@@ -295,6 +372,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::json;
+    use std::sync::atomic::AtomicUsize;
 
     fn framework(id: &str, name: &str, url: &str, connected: bool) -> Value {
         json!({"framework_info": {"id": {"value": id}, "name": name, "webui_url": url}, "connected": connected})
@@ -333,6 +411,63 @@ mod tests {
         let both = chosen(&[here, framework("marathon-3", "x", "http://c:8080", true)]).unwrap_err();
         assert_eq!((both.code, both.exit), ("ambiguous", exit::REFUSED));
         assert_eq!(both.details, ["http://b:8080 http://c:8080"]);
+    }
+
+    #[test]
+    fn one_that_is_listed_is_found_at_its_port() {
+        let ours = framework("marathon-1", "prod", "http://a:8080", true);
+        let away = framework("marathon-1", "prod", "http://a:8080", false);
+        let cron = framework("chronos-1", "chronos", "http://a:8080", true);
+        let listed = |one: &Value, port| is_listed(Kind::Service, std::slice::from_ref(one), port);
+        assert!(listed(&ours, 8080));
+        assert!(!listed(&ours, 8081), "another one");
+        assert!(!listed(&away, 8080));
+        assert!(!listed(&cron, 8080));
+        assert!(!is_listed(Kind::Service, &[], 8080));
+        assert_eq!(chosen(&[ours]).unwrap(), "http://a:8080");
+    }
+
+    /// A master that has led for so many seconds, and lists its cron framework from the n-th question on.
+    async fn master(led: f64, listed_from: usize) -> (Leader, Arc<AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let answer = move |_| {
+            let late = count.fetch_add(1, Ordering::Relaxed) + 1 < listed_from;
+            let cron = framework("chronos-1", "chronos", "http://c:4400", true);
+            let all = if late { Vec::new() } else { vec![cron] };
+            let body = json!({"get_frameworks": {"frameworks": all}}).to_string();
+            async move { meseta_http::Response::new(meseta_http::Body::from(body)) }
+        };
+        tokio::spawn(meseta_http::listener::serve(
+            listener,
+            answer,
+            std::future::pending(),
+        ));
+        let leader = Leader {
+            http: Http::new(),
+            at,
+            master: json!({"elected_time": 1000.0}),
+            now: 1000.0 + led,
+        };
+        (leader, asked)
+    }
+
+    #[tokio::test]
+    async fn a_framework_that_is_coming_back_is_waited_for() {
+        let (leader, asked) = master(0.5, 3).await;
+        let found = Service::when_back(&leader, Kind::Cron, false).await.unwrap();
+        assert_eq!(found.at.to_string(), "c:4400");
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn a_master_that_has_long_led_is_asked_once() {
+        let (leader, asked) = master(60.0, 2).await;
+        let none = Service::when_back(&leader, Kind::Cron, false).await.unwrap_err();
+        assert_eq!((none.code, none.exit), ("no-cron", exit::UNREACHABLE));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
     #[test]

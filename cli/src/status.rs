@@ -45,7 +45,7 @@ async fn addresses(leader: &Leader, global: &Global) -> String {
     let mut text = format!("export MESETA_MASTER={}\n", leader.at);
     for (name, kind) in [("SERVICE", Kind::Service), ("CRON", Kind::Cron)] {
         // A cluster without one of them has no address to tell.
-        if let Ok(found) = Service::find(global, kind).await {
+        if let Ok(found) = Service::known(global, leader, kind).await {
             text.push_str(&format!("export MESETA_{name}_URL={}\n", found.at.url()));
         }
     }
@@ -79,10 +79,7 @@ async fn read_service(leader: &Leader, global: &Global) -> Result<Seen, Failure>
 
 /// A row per job.
 async fn read_cron(leader: &Leader, global: &Global) -> Result<Vec<Value>, Failure> {
-    let cron = match &global.cron_url {
-        Some(_) => Service::find(global, Kind::Cron).await?,
-        None => Service::of(leader, Kind::Cron).await?,
-    };
+    let cron = Service::known(global, leader, Kind::Cron).await?;
     let answer = cron.get("/v1/scheduler/jobs/overview").await?;
     Ok(list(&answer, "jobs").to_vec())
 }

@@ -383,6 +383,10 @@ impl Up {
             self.started.elapsed(),
             &ready.note,
         );
+        if let Some(lacks) = ready.lacks {
+            let log = child::log_path(&self.plan, &supervised.role);
+            self.screen.trouble(&lacks.fix(format!("read {}", log.display())));
+        }
         self.ready == self.roles.len()
     }
 

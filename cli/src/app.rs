@@ -26,8 +26,10 @@ pub(crate) mod why;
 use crate::api::Leader;
 use crate::args::Global;
 use crate::cluster::{Cluster, masters, string};
+use crate::definition::Definition;
 use crate::failure::{Failure, exit};
 use crate::output::{self, Format, List, Style};
+use crate::services::Service;
 use args::{AppArgs, AppFilter, AppVerb, ApplyArgs, DiffArgs, ValidateArgs, WhyArgs};
 use client::{Apps, escaped, id_of};
 use serde_json::Value;
@@ -83,6 +85,14 @@ pub(crate) async fn run(global: &Global, args: AppArgs) -> Result<u8, Failure> {
         Some(AppVerb::Events { id, follow }) => events::of_app(global, &id, follow).await,
         Some(AppVerb::Edit { id, changing }) => edit::run(global, &id, changing).await,
     }
+}
+
+/// Brings an app to what a file says; `false` when it is so already.
+///
+/// # Errors
+/// The server refuses it (with the places of the file where they are known), or does not answer.
+pub(crate) async fn submit(service: &Service, definition: &Definition) -> Result<bool, Failure> {
+    apply::submit(service.clone(), definition).await
 }
 
 /// `apply FILE...`.

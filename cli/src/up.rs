@@ -138,6 +138,8 @@ struct Up {
     /// How many roles have been ready once.
     ready: usize,
     started: Instant,
+    /// What roles lack that were waited for in vain.
+    lacking: Vec<Failure>,
     /// Ends of processes that are not our children.
     gone: (mpsc::Sender<i32>, mpsc::Receiver<i32>),
 }
@@ -181,6 +183,7 @@ impl Up {
             screen: Screen::new(global),
             ready: 0,
             started: now,
+            lacking: Vec::new(),
             gone: mpsc::channel(GONE_MAX),
         };
         Ok((up, state, survivors))
@@ -257,7 +260,7 @@ impl Up {
                 }
                 brought = finished(&mut bringing), if bringing.is_some() => {
                     bringing = None;
-                    self.brought(&brought.unwrap_or_default(), args, global)?;
+                    self.brought(brought.unwrap_or_default(), args, global)?;
                     job = self.submit(args, global);
                 }
                 ended = finished(&mut job), if job.is_some() => {
@@ -277,8 +280,9 @@ impl Up {
     }
 
     /// Everything that was to come up is up, or its time is over.
-    fn brought(&self, brought: &Brought, args: &UpArgs, global: &Global) -> Result<(), Failure> {
-        self.screen.up(&self.plan, brought, self.started.elapsed());
+    fn brought(&mut self, mut brought: Brought, args: &UpArgs, global: &Global) -> Result<(), Failure> {
+        brought.trouble.append(&mut self.lacking);
+        self.screen.up(&self.plan, &brought, self.started.elapsed());
         for failure in &brought.trouble {
             self.screen.trouble(failure);
         }
@@ -286,7 +290,8 @@ impl Up {
             tracing::debug!("nobody reads the addresses");
         }
         if args.detach {
-            background::let_go(&self.plan).map_err(|e| child::no_state(&self.plan.log_dir(), &e))?;
+            background::let_go(&self.plan, brought.code())
+                .map_err(|e| child::no_state(&self.plan.log_dir(), &e))?;
         }
         Ok(())
     }
@@ -385,7 +390,7 @@ impl Up {
         );
         if let Some(lacks) = ready.lacks {
             let log = child::log_path(&self.plan, &supervised.role);
-            self.screen.trouble(&lacks.fix(format!("read {}", log.display())));
+            self.lacking.push(lacks.fix(format!("read {}", log.display())));
         }
         self.ready == self.roles.len()
     }

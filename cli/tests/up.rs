@@ -267,22 +267,70 @@ fn what_a_killed_up_left_can_be_stopped_without_starting_anything() {
     assert!(said.contains("nothing runs in"), "{said}");
 }
 
+/// Runs `up` to its end; exit code, standard output and what it said.
+fn up_in(folder: &std::path::Path, ports: &Ports, more: &[&str]) -> (Option<i32>, String, String) {
+    let output = meseta()
+        .args(["up", "--dir"])
+        .arg(folder)
+        .args(["--port-offset", &ports.offset().to_string()])
+        .args(more)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// An app in a file of this folder.
+fn app_file(folder: &std::path::Path) -> String {
+    let file = folder.join("app.json");
+    let app = r#"{"id": "/web", "cmd": "sleep 1000", "cpus": 0.1, "mem": 16}"#;
+    std::fs::write(&file, app).unwrap();
+    file.display().to_string()
+}
+
+#[test]
+fn the_exit_code_in_the_background_says_what_did_not_come_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::take();
+    let app = app_file(folder.path());
+    let run = |more: &[&str]| up_in(folder.path(), &ports, more);
+    let (code, _, said) = run(&["--detach", "--no-service", "--no-cron", &app]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("--no-service left out what the app /web needs")
+            && said.contains("it runs in the background"),
+        "{said}"
+    );
+    let (code, _, said) = run(&["--stop"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn an_app_that_is_as_its_file_says_gets_no_new_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::take();
+    let app = app_file(folder.path());
+    let run = |more: &[&str]| up_in(folder.path(), &ports, more);
+    let versions = || {
+        let asked = ["-m", &ports.master(), "app", "versions", "web", "--no-headers"];
+        let output = meseta().args(asked).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().count()
+    };
+    for _ in 0..2 {
+        let (code, _, said) = run(&["--detach", &app]);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(versions(), 1, "{said}");
+        let (code, _, said) = run(&["--stop"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
 #[test]
 fn a_cluster_in_the_background_outlives_its_terminal_and_ends_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let ports = Ports::take();
-    let offset = ports.offset().to_string();
-    let run = |more: &[&str]| {
-        let output = meseta()
-            .args(["up", "--dir"])
-            .arg(folder.path())
-            .args(["--port-offset", &offset])
-            .args(more)
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
+    let run = |more: &[&str]| up_in(folder.path(), &ports, more);
     let (code, out, said) = run(&["--detach", "-o", "env"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(

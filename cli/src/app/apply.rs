@@ -10,6 +10,7 @@ use crate::args::{Changing, Global};
 use crate::definition::{self, Definition, Kind};
 use crate::failure::{Failure, exit};
 use crate::output::{self, Format};
+use crate::services::Service;
 use http::Method;
 use meseta_service_core::app::AppId;
 use serde_json::{Value, json};
@@ -49,6 +50,33 @@ async fn compare<'a>(apps: &Apps, definition: &'a Definition) -> Result<Compared
         difference,
         body,
     })
+}
+
+/// Brings an app to what a file says; `false` when it is so already.
+///
+/// # Errors
+/// The server refuses it (with the places of the file where they are known), or does not answer.
+pub(super) async fn submit(service: Service, definition: &Definition) -> Result<bool, Failure> {
+    let apps = Apps::of(service);
+    let compared = compare(&apps, definition).await?;
+    if compared.difference.is_none() {
+        return Ok(false);
+    }
+    apps.change(&replacing(&compared, false), Some(definition))
+        .await?;
+    Ok(true)
+}
+
+/// The change that makes an app what its definition says.
+fn replacing<'a>(compared: &'a Compared<'_>, force: bool) -> Ask<'a> {
+    Ask {
+        method: Method::PUT,
+        path: format!("/v2/apps{}?partialUpdate=false", compared.id),
+        body: Some(compared.body.clone()),
+        force,
+        app: Some(&compared.id),
+        word: "update",
+    }
 }
 
 /// `apply FILE...`.
@@ -115,14 +143,7 @@ async fn apply_apps(
             return Ok(0);
         }
         [one] => Planned {
-            ask: Ask {
-                method: Method::PUT,
-                path: format!("/v2/apps{}?partialUpdate=false", one.id),
-                body: Some(one.body.clone()),
-                force: changing.force,
-                app: Some(&one.id),
-                word: "update",
-            },
+            ask: replacing(one, changing.force),
             told: Some(one.definition),
             id: one.id.to_string(),
             said: String::new(),

@@ -1,7 +1,8 @@
 //! `up --detach` and `up --stop`: the same cluster without a terminal.
 //!
 //! `--detach` starts `up` again as a process of its own session, passes on what it says until everything is up, and
-//! leaves it there; from then on it writes to `log/up.log`. `--stop` ends it as Ctrl-C would, and also what is left of
+//! leaves it there; from then on it writes to `log/up.log`. What became of the files' apps and jobs comes back as an exit
+//! code, over a socket that is the other process's standard input. `--stop` ends it as Ctrl-C would, and also what is left of
 //! one that was killed.
 
 use super::child::no_state;
@@ -12,8 +13,13 @@ use super::{Signals, Up, broken};
 use crate::args::{Global, UpArgs};
 use crate::failure::{Failure, exit};
 use crate::role::open_log;
+use rustix::net::SendFlags;
 use rustix::process::Signal;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -21,6 +27,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Longer than the end of tasks with grace may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(180);
+
+/// How long the exit code is waited for that was sent already.
+const CODE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells the process that `--detach` starts that it is the one that stays.
 pub(super) const BACKGROUND_VARIABLE: &str = "MESETA_UP_BACKGROUND";
@@ -46,10 +55,15 @@ pub(super) async fn detach(global: &Global, dir: &Path) -> Result<u8, Failure> {
     // Standard output belongs to a command that is run, or to `-o env`.
     let log = open_log(&path).map_err(|e| no_state(&path, &e))?;
     let mut command = Command::new(program);
+    let (mut ours, theirs) = UnixStream::pair().map_err(|e| broken(e.to_string()))?;
+    // Nothing is to be read there.
+    ours.shutdown(Shutdown::Write)
+        .and_then(|()| ours.set_read_timeout(Some(CODE_PATIENCE)))
+        .map_err(|e| broken(e.to_string()))?;
     command
         .args(std::env::args_os().skip(1))
         .env(BACKGROUND_VARIABLE, "1")
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(if global.output.is_some() {
             Stdio::inherit()
         } else {
@@ -68,7 +82,12 @@ pub(super) async fn detach(global: &Global, dir: &Path) -> Result<u8, Failure> {
         Ok(None) => {
             eprintln!("it runs in the background; its words go to {}", path.display());
             eprintln!("stop it: meseta up --stop");
-            Ok(0)
+            let mut code = [0];
+            // It says how it went before it closes the other end that we waited for.
+            match ours.read(&mut code) {
+                Ok(1) => Ok(code[0]),
+                _ => Err(broken("it did not say whether all is up".to_owned())),
+            }
         }
         _ => {
             let ended = child.wait().await.map_err(|e| broken(e.to_string()))?;
@@ -80,9 +99,12 @@ pub(super) async fn detach(global: &Global, dir: &Path) -> Result<u8, Failure> {
     }
 }
 
-/// In the background process: everything is up, whoever started it may go.
-pub(super) fn let_go(plan: &Plan) -> io::Result<()> {
+/// In the background process: everything is up, or will not be for now; whoever started it may go, with this exit code.
+pub(super) fn let_go(plan: &Plan, code: u8) -> io::Result<()> {
     let log = open_log(&log_path(plan.dir()))?;
+    // Whoever started it may be gone; without a signal, since it is a socket.
+    let _ = rustix::net::send(rustix::stdio::stdin(), &[code], SendFlags::NOSIGNAL);
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     rustix::stdio::dup2_stderr(&log)?;
     rustix::stdio::dup2_stdout(&log)?;
     Ok(())

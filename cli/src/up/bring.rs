@@ -5,13 +5,13 @@
 
 use super::plan::{Plan, Role};
 use super::screen::Screen;
+use crate::app;
 use crate::cluster::{list, number, string};
 use crate::definition::{Definition, Kind as What};
 use crate::failure::{Failure, exit};
 use crate::job;
-use crate::services::{Kind, Service, refusal};
+use crate::services::{Kind, Service};
 use crate::text::plural;
-use http::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -107,6 +107,18 @@ fn name(one: &Value) -> &str {
     }
 }
 
+impl Brought {
+    /// The exit code of whoever waited for it.
+    pub(super) fn code(&self) -> u8 {
+        let mut codes = self.trouble.iter().map(|failure| failure.exit);
+        match codes.next() {
+            None => 0,
+            Some(first) if codes.all(|code| code == first) => first,
+            Some(_) => exit::SOME_FAILED,
+        }
+    }
+}
+
 impl Servers {
     async fn apps(&self) -> Result<Vec<Value>, Failure> {
         let Some(service) = &self.service else {
@@ -139,25 +151,8 @@ impl Servers {
             return job::submit(cron, definition).await.map(|_| ());
         }
         let service = self.service.as_ref().ok_or_else(|| without("--no-service"))?;
-        let path = format!("/v2/apps/{}", definition.id.trim_start_matches('/'));
-        let answer = service.send(Method::PUT, &path, Some(&definition.value)).await?;
-        if answer.status.is_success() {
-            return Ok(());
-        }
-        let failure = refusal(&answer);
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let objections: Vec<(String, String)> = list(&body, "details")
-            .iter()
-            .flat_map(|detail| {
-                let path = string(detail, &["path"]).to_owned();
-                let errors = list(detail, "errors").iter().filter_map(Value::as_str);
-                errors.map(move |text| (path.clone(), text.to_owned()))
-            })
-            .collect();
-        if answer.status.as_u16() == 422 && !objections.is_empty() {
-            return Err(definition.objections(&objections));
-        }
-        Err(failure)
+        // One that is there as it should be is left alone: no new version, no deployment.
+        app::submit(service, definition).await.map(|_| ())
     }
 
     async fn addresses(&self) -> Vec<(String, Vec<(String, u64)>)> {
@@ -341,6 +336,21 @@ mod tests {
         // Old and new instances beside each other are not more than wanted.
         let during = json!({"instances": 1, "tasksRunning": 2});
         assert_eq!(how_far(&during), (1, 1, "running"));
+    }
+
+    #[test]
+    fn whoever_waited_hears_of_trouble_by_the_exit_code() {
+        let with = |codes: &[u8]| {
+            let trouble = codes.iter().map(|code| Failure::new("x", *code, "x")).collect();
+            Brought {
+                trouble,
+                ..Brought::default()
+            }
+        };
+        assert_eq!(with(&[]).code(), 0);
+        assert_eq!(with(&[exit::FAILED]).code(), exit::FAILED);
+        assert_eq!(with(&[exit::REFUSED, exit::REFUSED]).code(), exit::REFUSED);
+        assert_eq!(with(&[exit::FAILED, exit::REFUSED]).code(), exit::SOME_FAILED);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use io::{
 
 use crate::endpoint::Endpoint;
 use backoff::{BackOff, Rng};
-use calls::Calls;
+use calls::{Calls, Stream};
 use meseta_proto::mesos::v1;
 use meseta_proto::mesos::v1::scheduler::{self, call, event};
 use meseta_types::{FrameworkId, Mono, Now};
@@ -259,7 +259,12 @@ impl Driver {
             _ => {}
         }
         if matches!(self.state, State::Subscribed { .. }) {
-            self.calls.expire(now, &self.cfg, self.link, out);
+            let stream = Stream {
+                link: self.link,
+                epoch: self.epoch,
+                wish: &self.wish,
+            };
+            self.calls.expire(now, &self.cfg, &stream, out);
         }
     }
 

@@ -12,6 +12,9 @@ use meseta_types::{AgentId, Mono};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use wishes::wish_of;
+
+mod wishes;
 
 /// Ceiling of the first wait before a call is sent again on the same stream.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -24,6 +27,14 @@ pub(super) struct NewCall {
     pub(super) command: Option<CommandId>,
     pub(super) rule: Rule,
     pub(super) call: scheduler::Call,
+}
+
+/// The open stream.
+pub(super) struct Stream<'a> {
+    pub(super) link: LinkId,
+    pub(super) epoch: Epoch,
+    /// What is wished by now.
+    pub(super) wish: &'a Wish,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +71,8 @@ pub(super) struct Calls {
     /// Entries of calls that were answered meanwhile are skipped.
     due: VecDeque<(Mono, CallSeq)>,
     retries: BTreeSet<(Mono, CallSeq)>,
+    /// Those that are an UPDATE_FRAMEWORK.
+    updates: BTreeSet<CallSeq>,
     in_flight: usize,
     rng: Rng,
 }
@@ -71,6 +84,7 @@ impl Calls {
             pending: BTreeMap::new(),
             due: VecDeque::new(),
             retries: BTreeSet::new(),
+            updates: BTreeSet::new(),
             in_flight: 0,
             rng: Rng::new(seed),
         }
@@ -134,6 +148,9 @@ impl Calls {
     fn insert(&mut self, new: NewCall) -> CallSeq {
         self.next += 1;
         let seq = CallSeq(self.next);
+        if new.call.update_framework.is_some() {
+            self.updates.insert(seq);
+        }
         self.pending.insert(
             seq,
             Pending {
@@ -165,6 +182,7 @@ impl Calls {
 
     fn remove(&mut self, seq: CallSeq) -> Option<Pending> {
         let pending = self.pending.remove(&seq)?;
+        self.updates.remove(&seq);
         match pending.place {
             Place::InFlight { .. } => self.in_flight -= 1,
             Place::Retrying { at } => {
@@ -188,19 +206,25 @@ impl Calls {
 
     /// Sends it again later on this stream, or gives it up as unknown.
     fn again(&mut self, now: Mono, seq: CallSeq, at_least: Duration, why: String, out: &mut Vec<Output>) {
-        let Some(pending) = self.pending.get_mut(&seq) else {
+        let Some(pending) = self.pending.get(&seq) else {
             return;
         };
         if !pending.rule.repeatable {
             self.answer(seq, Err(CallError::Unknown(why)), out);
             return;
         }
-        let (at, _) = pending.backoff.failed(now, &mut self.rng);
-        let at = at.max(now + at_least);
-        pending.place = Place::Retrying { at };
         self.in_flight -= 1;
-        self.retries.insert((at, seq));
+        self.wait(now, seq, at_least);
         self.forget_answered();
+    }
+
+    fn wait(&mut self, now: Mono, seq: CallSeq, at_least: Duration) {
+        if let Some(pending) = self.pending.get_mut(&seq) {
+            let (at, _) = pending.backoff.failed(now, &mut self.rng);
+            let at = at.max(now + at_least);
+            pending.place = Place::Retrying { at };
+            self.retries.insert((at, seq));
+        }
     }
 
     fn answer(&mut self, seq: CallSeq, result: Result<Epoch, CallError>, out: &mut Vec<Output>) {
@@ -215,7 +239,7 @@ impl Calls {
     }
 
     /// Timeouts and repetitions that are due.
-    pub(super) fn expire(&mut self, now: Mono, cfg: &DriverConfig, link: LinkId, out: &mut Vec<Output>) {
+    pub(super) fn expire(&mut self, now: Mono, cfg: &DriverConfig, stream: &Stream, out: &mut Vec<Output>) {
         while let Some((at, seq)) = self.due.front().copied().filter(|(at, _)| *at <= now) {
             self.due.pop_front();
             let waiting = matches!(
@@ -230,7 +254,7 @@ impl Calls {
         self.forget_answered();
         while let Some((at, seq)) = self.retries.first().copied().filter(|(at, _)| *at <= now) {
             self.retries.remove(&(at, seq));
-            self.fly(now, cfg, link, seq, out);
+            self.say_again(now, cfg, stream, seq, out);
         }
     }
 
@@ -315,14 +339,6 @@ fn says_gone(reply: &Reply) -> bool {
     }
 }
 
-fn wish_of(update: &call::UpdateFramework) -> Wish {
-    Wish {
-        framework: update.framework_info.clone(),
-        suppressed: update.suppressed_roles.iter().cloned().collect(),
-        constraints: update.offer_constraints.clone(),
-    }
-}
-
 impl Driver {
     pub(super) fn command(
         &mut self,
@@ -348,11 +364,11 @@ impl Driver {
         if let Some(update) = &mut call.update_framework {
             update.framework_info.id = Some(self.wire_id());
         }
-        self.note_suppression(&call);
         let subscribed = matches!(self.state, State::Subscribed { .. });
         if subscribed && epoch.is_some_and(|e| e != self.epoch) {
             return refuse(CallError::Stale, out);
         }
+        self.note_wish(&call, out);
         let new = NewCall {
             command: Some(id),
             rule,
@@ -369,34 +385,6 @@ impl Driver {
             },
             (false, _) if epoch.is_some_and(|e| e != self.epoch) => refuse(CallError::Stale, out),
             (false, _) => refuse(CallError::NotSubscribed, out),
-        }
-    }
-
-    /// SUPPRESS and REVIVE are part of what the next SUBSCRIBE says; without roles they mean all of them.
-    fn note_suppression(&mut self, call: &scheduler::Call) {
-        let all = |named: &[String], wish: &Wish| -> Vec<String> {
-            if named.is_empty() {
-                wish.framework.roles.clone()
-            } else {
-                named.to_vec()
-            }
-        };
-        match call.r#type() {
-            call::Type::Suppress => {
-                let named = call.suppress.as_ref().map_or(&[][..], |s| &s.roles);
-                let roles = all(named, &self.wish);
-                // Roles it does not have would make the next SUBSCRIBE invalid; the master ignores them in SUPPRESS.
-                let own = &self.wish.framework.roles;
-                let known = roles.into_iter().filter(|r| own.contains(r));
-                self.wish.suppressed.extend(known);
-            }
-            call::Type::Revive => {
-                let named = call.revive.as_ref().map_or(&[][..], |r| &r.roles);
-                for role in all(named, &self.wish) {
-                    self.wish.suppressed.remove(&role);
-                }
-            }
-            _ => {}
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 mod env;
 mod random;
+mod wishes;
 
 use env::*;
 
@@ -376,34 +377,6 @@ fn a_master_that_does_not_lead_any_more_costs_the_stream() {
     env.sent(call::Type::Kill);
     env.reply(seq, Reply::Accepted);
     assert!(env.answer(command).is_ok());
-    env.nothing_else();
-}
-
-#[test]
-fn suppression_is_part_of_the_next_subscribe() {
-    let mut env = Env::subscribed();
-    let command = env.command(
-        None,
-        scheduler::Call {
-            suppress: Some(call::Suppress {
-                roles: vec!["a".into()],
-            }),
-            ..bare(call::Type::Suppress)
-        },
-    );
-    env.sent(call::Type::Suppress);
-    env.link(LinkEvent::Lost("reset".into()));
-    env.cut();
-    assert!(env.answer(command).is_ok());
-    assert_eq!(env.resubscribe().suppressed_roles, ["a"]);
-
-    let revive = env.command(None, bare(call::Type::Revive));
-    let seq = env.sent(call::Type::Revive);
-    env.reply(seq, Reply::Accepted);
-    assert!(env.answer(revive).is_ok());
-    env.link(LinkEvent::Lost("reset".into()));
-    env.cut();
-    assert!(env.resubscribe().suppressed_roles.is_empty());
     env.nothing_else();
 }
 

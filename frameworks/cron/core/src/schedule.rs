@@ -5,16 +5,20 @@
 //! with it. Calendar units move the wall clock of the job's zone, exact units are elapsed time. A wall-clock time that
 //! does not exist is moved forward by the gap's length; one that exists twice is its first.
 //!
-//! Cron expressions follow Vixie cron: one that names a single second, minute and hour runs once on each of its days, at
-//! the end of a gap it falls into and at the first of two; any other skips what does not exist and runs in both halves
-//! of what exists twice.
+//! Cron expressions follow Vixie cron: one that names its times keeps each of them, by the same rule; one with `*` in
+//! the second, minute or hour repeats with the clock (see [`Cron`]).
+
+mod cron;
+#[cfg(test)]
+mod tests;
 
 use crate::period::{Period, PeriodError};
 use crate::zone::{self, ZoneError};
-use jiff::Timestamp;
+pub use cron::Cron;
 use jiff::civil::{DateTime, Time};
 use jiff::fmt::temporal::{Pieces, PiecesOffset};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 /// Why a text is no schedule. Each holds the words that clients look for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -65,20 +69,8 @@ pub struct Interval {
     start_text: String,
 }
 
-/// A cron expression.
-#[derive(Clone, Debug)]
-pub struct Cron {
-    pattern: croner::Cron,
-    /// As written: clients compare it.
-    text: String,
-    zone: TimeZone,
-}
-
 /// Before this a start is refused, as Chronos does on creation.
 const EARLIEST: i64 = 1;
-
-/// How far a cron expression is searched when slots are counted: more are "many", and each costs a search.
-const CRON_COUNT_MAX: u64 = 10_000;
 
 impl Schedule {
     /// Parses `R[n]/start/period`. An empty start means `now`; `zone` replaces the offset of the start but keeps its
@@ -128,18 +120,11 @@ impl Schedule {
             .map(zone::find)
             .transpose()?
             .unwrap_or(TimeZone::UTC);
-        let parser = croner::parser::CronParser::builder()
-            .seconds(croner::parser::Seconds::Optional)
-            .build();
-        let pattern = parser.parse(text).map_err(|e| ScheduleError::Syntax {
+        let cron = Cron::parse(text, zone).map_err(|e| ScheduleError::Syntax {
             text: text.to_owned(),
             why: e.to_string(),
         })?;
-        Ok(Schedule::Cron(Cron {
-            pattern,
-            text: text.to_owned(),
-            zone,
-        }))
+        Ok(Schedule::Cron(cron))
     }
 
     /// Parses what people write in the field `schedule`: an interval, or (the ancestors had none) a cron expression or
@@ -200,18 +185,7 @@ impl Schedule {
     pub fn between(&self, from: Timestamp, to: Timestamp) -> u64 {
         match self {
             Schedule::Interval(interval) => interval.settled(to).saturating_sub(interval.settled(from)),
-            Schedule::Cron(cron) => {
-                let mut count = 0;
-                let mut at = from;
-                while let Some(next) = cron.after(at).filter(|next| *next <= to) {
-                    count += 1;
-                    at = next;
-                    if count == CRON_COUNT_MAX {
-                        break;
-                    }
-                }
-                count
-            }
+            Schedule::Cron(cron) => cron.between(from, to),
         }
     }
 
@@ -248,7 +222,7 @@ impl Interval {
         } else {
             self.period.calendar(self.anchor, k)?
         };
-        let start = self.zone.to_ambiguous_zoned(start).compatible().ok()?.timestamp();
+        let start = instant(&self.zone, start)?;
         start.checked_add(self.period.exact(k)?).ok()
     }
 
@@ -300,21 +274,19 @@ impl Interval {
     }
 }
 
-impl Cron {
-    fn after(&self, t: Timestamp) -> Option<Timestamp> {
-        self.pattern
-            .find_next_occurrence(&t.to_zoned(self.zone.clone()), false)
-            .ok()
-            .map(|zoned| zoned.timestamp())
+/// The first instant that shows a wall-clock time; if there is none, it is shifted by the gap's length.
+fn instant(zone: &TimeZone, civil: DateTime) -> Option<Timestamp> {
+    let found = zone.to_ambiguous_timestamp(civil).compatible().ok()?;
+    if zone.to_datetime(found) == civil {
+        return Some(found);
     }
-
-    fn before_or_at(&self, t: Timestamp) -> Option<Timestamp> {
-        let zoned = t.to_zoned(self.zone.clone());
-        self.pattern
-            .find_previous_occurrence(&zoned, true)
-            .ok()
-            .map(|zoned| zoned.timestamp())
-    }
+    // A gap. Or the last change that the database names, where the rule for the time after it may answer for wall-clock
+    // times of the time before (America/Nuuk on 28 October 2023, at 23:00).
+    let days = [-2, 2].map(|days| found.checked_add(SignedDuration::from_hours(24 * days)));
+    let near = days.into_iter().flatten();
+    let shown = near.filter_map(|near| zone.to_offset(near).to_timestamp(civil).ok());
+    let shown = shown.filter(|at| zone.to_datetime(*at) == civil);
+    Some(shown.min().unwrap_or(found))
 }
 
 /// With milliseconds, and the offset of the zone; `Z` in UTC.
@@ -356,6 +328,3 @@ fn anchor(text: &str, zone: Option<TimeZone>, now: Timestamp) -> Result<(DateTim
     });
     Ok((civil, zone))
 }
-
-#[cfg(test)]
-mod tests;

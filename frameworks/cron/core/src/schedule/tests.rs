@@ -187,7 +187,115 @@ fn a_cron_expression_follows_its_zone() {
     assert!(Schedule::cron("99 9 * * *", None).is_err());
 }
 
+fn cron(text: &str, zone: &str) -> Schedule {
+    Schedule::cron(text, Some(zone)).unwrap()
+}
+
+#[test]
+fn named_times_move_out_of_a_gap_and_what_repeats_with_the_clock_skips_it() {
+    let named = ["2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"];
+    let daily = cron("30 2 * * *", "Europe/Paris");
+    assert_eq!(slots(&daily, "2026-03-28T12:00:00Z", 2), named);
+    let both = cron("30 2,14 * * *", "Europe/Paris");
+    let expected = ["2026-03-29T01:30:00Z", "2026-03-29T12:30:00Z"];
+    assert_eq!(slots(&both, "2026-03-28T18:00:00Z", 2), expected);
+    let merged = cron("0 2,3 * * *", "Europe/Paris");
+    let expected = ["2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z"];
+    assert_eq!(slots(&merged, "2026-03-28T12:00:00Z", 2), expected);
+    let repeating = cron("*/30 2 * * *", "Europe/Paris");
+    let expected = ["2026-03-30T00:00:00Z", "2026-03-30T00:30:00Z"];
+    assert_eq!(slots(&repeating, "2026-03-28T12:00:00Z", 2), expected);
+}
+
+#[test]
+fn named_times_take_the_first_of_two_and_what_repeats_with_the_clock_takes_both() {
+    let daily = cron("30 2 * * *", "Europe/Paris");
+    let expected = ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"];
+    assert_eq!(slots(&daily, "2026-10-24T12:00:00Z", 2), expected);
+    let sundays = cron("*/30 2 * * SUN", "Europe/Paris");
+    let expected = [
+        "2026-10-25T00:00:00Z",
+        "2026-10-25T00:30:00Z",
+        "2026-10-25T01:00:00Z",
+        "2026-10-25T01:30:00Z",
+        "2026-11-01T01:00:00Z",
+    ];
+    assert_eq!(slots(&sundays, "2026-10-24T22:00:00Z", 5), expected);
+    let newest = |to| sundays.newest(ts("2026-10-20T00:00:00Z"), ts(to)).unwrap().at;
+    assert_eq!(newest("2026-10-31T00:00:00Z"), ts(expected[3]));
+    assert_eq!(newest("2026-10-25T00:59:59Z"), ts(expected[1]));
+}
+
+#[test]
+fn a_day_that_a_zone_leaves_out_costs_no_weekly_run_and_doubles_no_daily_one() {
+    // Samoa had no 30 December 2011, a Friday.
+    let fridays = cron("0 0 * * FRI", "Pacific/Apia");
+    let expected = [
+        "2011-12-23T10:00:00Z",
+        "2011-12-30T10:00:00Z",
+        "2012-01-05T10:00:00Z",
+    ];
+    assert_eq!(slots(&fridays, "2011-12-20T00:00:00Z", 3), expected);
+    let expected = [
+        "2011-12-29T10:00:00Z",
+        "2011-12-30T10:00:00Z",
+        "2011-12-31T10:00:00Z",
+    ];
+    let daily = cron("0 0 * * *", "Pacific/Apia");
+    assert_eq!(slots(&daily, "2011-12-28T12:00:00Z", 3), expected);
+    let interval = interval("R/2011-12-01T00:00:00/P1D", "Pacific/Apia");
+    assert_eq!(slots(&interval, "2011-12-28T12:00:00Z", 3), expected);
+}
+
+#[test]
+fn a_change_of_rules_that_changes_no_clock_moves_no_slot() {
+    // On 29 October 2023 Greenland began to follow the European rule; its clocks had been put there in March.
+    let monthly = interval("R/2023-09-28T23:59:59/P1M", "America/Nuuk");
+    let expected = [
+        "2023-09-29T01:59:59Z",
+        "2023-10-29T01:59:59Z",
+        "2023-11-29T01:59:59Z",
+    ];
+    assert_eq!(slots(&monthly, "2023-09-01T00:00:00Z", 3), expected);
+    let daily = cron("59 23 28 * *", "America/Nuuk");
+    let expected = ["2023-10-29T01:59:00Z", "2023-11-29T01:59:00Z"];
+    assert_eq!(slots(&daily, "2023-10-01T00:00:00Z", 2), expected);
+}
+
+#[test]
+fn an_expression_that_is_never_due_has_no_slots() {
+    let never = cron("0 0 30 2 *", "Europe/Paris");
+    assert_eq!(never.after(ts("2026-01-01T00:00:00Z")), None);
+    assert_eq!(never.newest(Timestamp::MIN, ts("2026-01-01T00:00:00Z")), None);
+    let leap = cron("0 12 29 2 *", "America/New_York");
+    assert_eq!(slots(&leap, "2096-03-01T00:00:00Z", 1), ["2104-02-29T17:00:00Z"]);
+}
+
 proptest! {
+    /// Searching forwards and backwards finds the same slots, and counting agrees.
+    #[test]
+    fn forwards_and_backwards_agree(
+        minute in prop::sample::select(vec!["*", "0", "30", "*/20", "15,45"]),
+        hour in prop::sample::select(vec!["*", "0", "1", "2", "3", "*/6", "1-3", "2,14"]),
+        day in prop::sample::select(vec!["* * *", "* * SUN", "1 * *", "29 2 *", "15 * SUN"]),
+        from in 1_262_304_000i64..2_208_988_800, zone in prop::sample::select(vec![
+            "UTC", "America/New_York", "Europe/Dublin", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca",
+        ]),
+    ) {
+        let schedule = cron(&format!("{minute} {hour} {day}"), zone);
+        let from = Timestamp::from_second(from).unwrap();
+        let (mut at, mut count) = (from, 0);
+        while let Some(slot) = schedule.after(at).filter(|_| count < 30) {
+            prop_assert!(slot.at > at);
+            prop_assert_eq!(schedule.newest(at, slot.at), Some(slot));
+            let before = slot.at.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap();
+            prop_assert_eq!(schedule.newest(at, before), None);
+            at = slot.at;
+            count += 1;
+        }
+        prop_assert_eq!(schedule.between(from, at), count);
+    }
+
     /// The slot found by halving is the one a walk from the anchor finds, and counting agrees with it.
     #[test]
     fn halving_finds_what_walking_finds(

@@ -112,6 +112,7 @@ pub(crate) fn told(status: &v1::TaskStatus, ack: Option<AckToken>) -> TaskEvent 
         run: RunId::written(&status.task_id.value),
         kind,
         message,
+        agent: status.agent_id.as_ref().map(|id| id.value.as_str().into()),
         ack,
     }
 }

@@ -282,6 +282,7 @@ impl World {
             run: RunId::written(status.task_id.as_str()),
             kind,
             message: status.message.clone().unwrap_or_else(|| "".into()),
+            agent: status.agent_id.as_ref().map(|id| id.as_str().into()),
             ack: ack.map(AckToken),
         };
         self.cron_input(Input::Task(event));
@@ -293,6 +294,7 @@ impl World {
             run: RunId::written(task.as_str()),
             kind: TaskKind::NotLaunched,
             message: "its offer was gone".into(),
+            agent: None,
             ack: None,
         };
         self.cron_input(Input::Task(event));

@@ -143,6 +143,9 @@ pub struct TaskEvent {
     pub kind: TaskKind,
     /// For people.
     pub message: Arc<str>,
+    /// The agent it is said of, if that is known: a launch that came to nothing may be made again elsewhere under the same
+    /// id, and what is still said of the first one is not about the second.
+    pub agent: Option<Arc<str>>,
     /// To be acknowledged, if so.
     pub ack: Option<AckToken>,
 }

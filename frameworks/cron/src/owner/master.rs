@@ -117,6 +117,7 @@ impl Owner {
                 run,
                 kind: TaskKind::NotLaunched,
                 message: message.into(),
+                agent: None,
                 ack: None,
             }));
         }

@@ -22,7 +22,7 @@ impl Engine {
         }
         let waiting = self
             .runs_of(&job.spec.name)
-            .find(|run| is_waiting_slot(run))
+            .find(|run| is_waiting_slot(run) && !run.placed)
             .map(|run| run.due);
         let from = waiting.unwrap_or(job.settled).max(job.settled);
         job.schedule()?.after(from).map(|slot| slot.at)
@@ -127,15 +127,15 @@ impl Engine {
         }
     }
 
-    /// A waiting run whose epsilon is over: its slot and all before it are missed. The slot may be settled already, if
-    /// the run was placed before and its launch came to nothing.
+    /// A waiting run whose epsilon is over: its slot and all before it are missed. Of a run that was placed before, the
+    /// slot is settled already; it may even be one of an earlier schedule.
     fn miss(&mut self, now: Timestamp, run: &Run, why: Arc<str>) {
         self.drop_run(&run.id);
-        let due = run.due;
-        if self.jobs.get(&run.job).is_some_and(|job| job.settled >= due) {
-            self.record(ended(run, now, RunResult::Missed(Arc::clone(&why)), 1));
+        let result = RunResult::Missed(why);
+        match run.placed {
+            true => self.record(ended(run, now, result, 1)),
+            false => self.settle_slots(now, &run.job, run.due, result),
         }
-        self.settle_slots(now, &run.job, due, RunResult::Missed(why));
         self.after_end(now, &run.job);
     }
 
@@ -192,16 +192,27 @@ impl Engine {
         self.drop_run(&run.id);
     }
 
-    /// A run of a slot waits again, or will: it gives way to a later slot that waits already. Returns whether it did.
+    /// A run of a slot waits again, or will: it gives way to what waits for a slot that is not settled (which is later, or
+    /// of a schedule that has replaced its own), and to a run like itself of a later slot. Returns whether it did.
     pub(super) fn gives_way(&mut self, now: Timestamp, run: &Run) -> bool {
-        let later = self
-            .runs_of(&run.job)
-            .any(|other| is_waiting_slot(other) && other.due > run.due);
-        let gives_way = run.cause == Cause::Slot && later;
+        let later = |other: &Run| is_waiting_slot(other) && (!other.placed || other.due > run.due);
+        let gives_way = run.cause == Cause::Slot && self.runs_of(&run.job).any(later);
         if gives_way {
             self.supersede(now, run);
         }
         gives_way
+    }
+
+    /// A run of a slot waits again: those that do so for earlier slots give way to it.
+    pub(super) fn supersede_earlier(&mut self, now: Timestamp, run: &Run) {
+        if run.cause != Cause::Slot {
+            return;
+        }
+        let earlier = |other: &&Run| is_waiting_slot(other) && other.due < run.due;
+        let earlier: Vec<Run> = self.runs_of(&run.job).filter(earlier).cloned().collect();
+        for other in earlier {
+            self.supersede(now, &other);
+        }
     }
 
     /// Once after a restart, or after a write was refused: a child whose parents have all succeeded is due. Their successes are stored, its run is
@@ -350,7 +361,7 @@ impl Engine {
     }
 }
 
-/// Whether a run stands for a slot that is not settled yet.
+/// Whether a run waits to be the first attempt of a slot. A job has one at most: of the newest slot.
 pub(super) fn is_waiting_slot(run: &Run) -> bool {
     run.cause == Cause::Slot && run.attempt == 0 && matches!(run.state, State::Waiting { .. })
 }

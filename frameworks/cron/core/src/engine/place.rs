@@ -105,7 +105,7 @@ impl Engine {
 
     /// The run is recorded as launched, and its slot, with all before it, as settled.
     fn launch(&mut self, now: Timestamp, run: Run, place: Place) -> Run {
-        if run.cause == Cause::Slot && run.attempt == 0 {
+        if run.cause == Cause::Slot && run.attempt == 0 && !run.placed {
             self.settle_passed(now, &run);
         }
         if let Some(job) = self.job_mut(&run.job) {

@@ -1,6 +1,6 @@
 //! What is said of tasks moves runs, counters and children.
 
-use super::due::ended;
+use super::due::{ended, is_waiting_slot};
 use super::{ASK_AGAIN, Engine, LAUNCH_SETTLED};
 use crate::io::{Effect, Notice, TaskEvent, TaskKind};
 use crate::job::JobName;
@@ -80,9 +80,12 @@ impl Engine {
     }
 
     pub(super) fn task(&mut self, now: Timestamp, event: TaskEvent) {
-        self.unheard.remove(&event.run);
-        let run = self.runs.get(&event.run);
-        if let Some(run) = run.filter(|run| run.task_place().is_some()).cloned() {
+        let of_it = |run: &&Run| {
+            let place = run.task_place();
+            place.is_some_and(|place| event.agent.as_ref().is_none_or(|agent| *agent == place.agent))
+        };
+        if let Some(run) = self.runs.get(&event.run).filter(of_it).cloned() {
+            self.unheard.remove(&event.run);
             if self
                 .jobs
                 .get(&run.job)
@@ -93,7 +96,7 @@ impl Engine {
                 self.stray(&run, event.kind);
             }
         }
-        // Told twice, or of a run that is over: settled long ago.
+        // Told twice, of a run that is over, or of an earlier launch: settled long ago.
         if let Some(ack) = event.ack {
             self.txn.released.push(Effect::Acknowledge(ack));
         }
@@ -296,6 +299,13 @@ impl Engine {
         if run.kill_wanted {
             return self.killed(now, &run);
         }
+        if self.jobs.get(&run.job).is_some_and(|job| job.spec.disabled) {
+            // As the runs that waited when it was disabled.
+            let result = RunResult::Cancelled("the job was disabled".into());
+            self.record(ended(&run, now, result, 0));
+            self.drop_run(&run.id);
+            return self.after_end(now, &run.job);
+        }
         let waiting = Run {
             state: State::Waiting { why: Why::NoOffer },
             ..run
@@ -303,6 +313,7 @@ impl Engine {
         if self.gives_way(now, &waiting) {
             self.wake(&waiting.job);
         } else {
+            self.supersede_earlier(now, &waiting);
             self.wait_for_offer(waiting);
         }
     }
@@ -358,7 +369,7 @@ impl Engine {
         for run in waiting {
             self.record(ended(&run, now, result.clone(), 0));
             self.drop_run(&run.id);
-            if run.cause == Cause::Slot && run.attempt == 0 {
+            if is_waiting_slot(&run) && !run.placed {
                 self.settle_with(now, &run, result.clone());
             }
         }

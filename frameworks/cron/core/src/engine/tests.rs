@@ -179,6 +179,7 @@ impl Env {
             run: run.clone(),
             kind,
             message: "said".into(),
+            agent: None,
             ack: Some(ack),
         }));
     }

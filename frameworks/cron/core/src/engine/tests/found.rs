@@ -158,3 +158,102 @@ fn a_refused_job_leaves_no_run_behind() {
     assert!(env.engine.runs().is_empty(), "{:?}", env.engine.runs());
     assert!(env.engine.jobs().is_empty());
 }
+
+#[test]
+fn of_two_launches_that_came_to_nothing_the_later_slot_waits() {
+    for order in [[0, 1], [1, 0]] {
+        let mut env = Env::new();
+        let mut spec = scheduled("a", "R/2026-01-01T00:01:00Z/PT1M");
+        spec.concurrent = true;
+        env.put(spec).unwrap();
+        env.until("2026-01-01T00:02:00Z");
+        let runs = env.launched.clone();
+        assert_eq!(runs.len(), 2);
+        for at in order {
+            env.task(&runs[at], TaskKind::NotLaunched);
+        }
+        assert_eq!(env.engine.runs().keys().collect::<Vec<_>>(), [&runs[1]]);
+        assert_eq!(env.results(), [(&RunResult::Superseded, 0)]);
+        assert_eq!(env.history[0].id, runs[0]);
+    }
+}
+
+#[test]
+fn a_run_of_an_earlier_schedule_that_waits_again_settles_no_slot_of_the_new_one() {
+    let mut env = Env::new();
+    let with_epsilon = |schedule: &str| JobSpec {
+        epsilon: Some(SignedDuration::from_secs(30)),
+        ..scheduled("a", schedule)
+    };
+    env.put(with_epsilon("R/2026-01-01T00:01:00Z/PT1H")).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let old = env.last();
+    env.now = ts("2026-01-01T00:00:10Z");
+    env.put(with_epsilon("R/2026-01-01T00:00:30Z/PT1H")).unwrap();
+    env.task(&old, TaskKind::NotLaunched);
+    env.now = ts("2026-01-01T02:00:00Z");
+    env.step(Input::Tick);
+    let missed: Vec<(Timestamp, u64)> = env.history.iter().map(|e| (e.due, e.slots)).collect();
+    let expected = [(ts("2026-01-01T00:01:00Z"), 1), (ts("2026-01-01T00:00:30Z"), 2)];
+    assert_eq!(missed, expected, "{:?}", env.history);
+    assert_eq!(env.history[0].id, old);
+}
+
+#[test]
+fn a_run_of_an_earlier_schedule_gives_way_to_a_slot_of_the_new_one() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R/2026-01-01T00:01:00Z/PT1H")).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let old = env.last();
+    env.put(scheduled("a", "R/2026-01-01T00:00:50Z/PT1H")).unwrap();
+    env.task(&old, TaskKind::NotLaunched);
+    assert!(!env.engine.runs().contains_key(&old));
+    env.offer();
+    assert_eq!(env.launched.len(), 2);
+    assert_eq!(env.results(), [(&RunResult::Superseded, 0)]);
+}
+
+#[test]
+fn a_launch_of_a_disabled_job_that_came_to_nothing_is_not_made_again() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R/2026-01-01T00:01:00Z/PT1H")).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let run = env.last();
+    env.call(Call::Disable {
+        name: name("a"),
+        disabled: true,
+    })
+    .unwrap();
+    env.task(&run, TaskKind::NotLaunched);
+    env.offer();
+    assert_eq!(env.launched.len(), 1);
+    assert!(env.engine.runs().is_empty());
+    assert!(
+        matches!(env.results()[..], [(RunResult::Cancelled(_), 0)]),
+        "{:?}",
+        env.history
+    );
+}
+
+#[test]
+fn what_is_said_of_a_launch_that_came_to_nothing_is_not_about_the_next_one() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R1/2026-01-01T00:01:00Z/PT1H")).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let run = env.last();
+    env.task(&run, TaskKind::NotLaunched);
+    env.offer();
+    assert_eq!(env.launched.len(), 2);
+    let acks = env.acks.len();
+    env.step(Input::Task(TaskEvent {
+        run: run.clone(),
+        kind: TaskKind::Lost,
+        message: "said".into(),
+        agent: Some("another".into()),
+        ack: Some(AckToken(99)),
+    }));
+    assert_eq!(env.acks.len(), acks + 1, "it is told no more");
+    assert!(env.engine.runs()[&run].is_active());
+    env.finish();
+    assert_eq!(env.results(), [(&RunResult::Success, 0)]);
+}

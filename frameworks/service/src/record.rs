@@ -166,6 +166,9 @@ struct DeploymentRecord {
     step: usize,
     steps: Vec<Vec<ActionRecord>>,
     before: Vec<(Arc<str>, Option<i64>)>,
+    /// Absent where it is the same as `before`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<Vec<(Arc<str>, Option<i64>)>>,
     after: Vec<(Arc<str>, Option<i64>)>,
 }
 
@@ -421,6 +424,7 @@ fn encode_deployment(deployment: &Deployment) -> Result<Vec<u8>, serde_json::Err
             .map(|step| step.iter().map(action).collect())
             .collect(),
         before: versions(&deployment.before),
+        kept: (deployment.kept != deployment.before).then(|| versions(&deployment.kept)),
         after: versions(&deployment.after),
     })
 }
@@ -446,6 +450,7 @@ pub(crate) fn decode_deployment(id: DeploymentId, bytes: &[u8]) -> Result<Deploy
             .collect()
     };
     let steps = record.steps.into_iter();
+    let before: Vec<(AppId, Option<Version>)> = versions(record.before);
     Ok(Deployment {
         id,
         version: Version(record.version),
@@ -453,7 +458,8 @@ pub(crate) fn decode_deployment(id: DeploymentId, bytes: &[u8]) -> Result<Deploy
             steps: steps.map(|step| step.into_iter().map(action).collect()).collect(),
         },
         step: record.step,
-        before: versions(record.before),
+        kept: record.kept.map_or_else(|| before.clone(), versions),
+        before,
         after: versions(record.after),
     })
 }

@@ -274,6 +274,9 @@ pub struct Deployment {
     pub step: usize,
     /// Each app's definition before it (`None`: there was none), to undo it.
     pub before: Vec<(AppId, Option<Version>)>,
+    /// The definition each app is kept at until its step comes (`None`: there is none). It is an older one than that before
+    /// where this deployment takes the place of one whose step had not come.
+    pub kept: Vec<(AppId, Option<Version>)>,
     /// Each app's definition after it (`None`: it is deleted).
     pub after: Vec<(AppId, Option<Version>)>,
 }

@@ -73,13 +73,24 @@ pub fn decide(
     let (new, old): (Vec<&Instance>, Vec<&Instance>) = counted
         .iter()
         .partition(|instance| instance.config_version == spec.config_version);
+    let ending = instances.iter().filter(|i| i.goal == Goal::Decommissioned);
+    let ending: Vec<&Instance> = ending.copied().collect();
     match mode {
-        Mode::Keeping => keep(spec, &new, &old, checked),
-        Mode::Deploying => {
-            let ending = instances.iter().filter(|i| i.goal == Goal::Decommissioned);
-            let ending: Vec<&Instance> = ending.copied().collect();
-            deploy(spec, &new, &old, &ending, checked)
-        }
+        Mode::Keeping => keep(spec, &new, &old, &ending, checked),
+        Mode::Deploying => deploy(spec, &new, &old, &ending, checked),
+    }
+}
+
+/// How many instances may be started beside so many that count. What still ends takes room as long as it is of another
+/// configuration: then it is being replaced.
+fn room(spec: &AppSpec, counted: usize, old: &[&Instance], ending: &[&Instance]) -> usize {
+    // Whoever cannot be reached may be dead and would be waited for without end.
+    let there = ending.iter().filter(|i| i.condition != Condition::Unreachable);
+    let replaced_end = there.clone().any(|i| i.config_version != spec.config_version);
+    match old.is_empty() && !replaced_end {
+        // Nothing is replaced: what still ends does not hold up what is missing.
+        true => usize::MAX,
+        false => Bounds::of(spec).all_max.saturating_sub(counted + there.count()),
     }
 }
 
@@ -88,6 +99,7 @@ fn keep(
     spec: &AppSpec,
     new: &[&Instance],
     old: &[&Instance],
+    ending: &[&Instance],
     checked: impl Fn(&Instance) -> bool,
 ) -> Decision {
     let target = spec.instances as usize;
@@ -99,7 +111,7 @@ fn keep(
     let end = surplus(spec, [old_rest, new_rest, old_serving, new_serving], too_many);
     let done = have == target && end.is_empty();
     Decision {
-        start: target.saturating_sub(have),
+        start: target.saturating_sub(have).min(room(spec, have, old, ending)),
         end,
         done,
     }
@@ -118,16 +130,7 @@ fn deploy(
         |instance: &&&Instance| instance.is_serving(spec.has_health_checks, spec.has_readiness_checks);
     let serving_new = new.iter().filter(serves).count();
     let missing = target.saturating_sub(new.len());
-    // Whoever cannot be reached may be dead and would be waited for without end.
-    let there = ending.iter().filter(|i| i.condition != Condition::Unreachable);
-    let replaced_end = there.clone().any(|i| i.config_version != spec.config_version);
-    let room = match old.is_empty() && !replaced_end {
-        // Nothing is replaced: what still ends does not hold up what is missing.
-        true => missing,
-        false => bounds
-            .all_max
-            .saturating_sub(new.len() + old.len() + there.count()),
-    };
+    let room = room(spec, new.len() + old.len(), old, ending);
     let (new_serving, new_rest): (Vec<&Instance>, Vec<&Instance>) = new.iter().partition(serves);
     let mut end = surplus(spec, [new_rest, new_serving], new.len().saturating_sub(target));
     // Of those too many, none is counted on.

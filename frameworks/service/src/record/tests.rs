@@ -90,6 +90,7 @@ fn heads_failures_and_deployments_come_back_as_they_were() {
         },
         step: 1,
         before: vec![(app.clone(), None)],
+        kept: vec![(app.clone(), Some(Version(5)))],
         after: vec![(app, Some(Version(5)))],
     };
     let bytes = stored(

@@ -106,6 +106,10 @@ impl Engine {
         if self.deployments.len() >= self.config.deployments_max + in_the_way.len() {
             return Err(Refusal::TooManyDeployments(self.config.deployments_max));
         }
+        let kept: BTreeMap<AppId, Option<Version>> = changes
+            .keys()
+            .map(|id| (id.clone(), self.target(id).map(|(spec, _)| spec.version)))
+            .collect();
         for id in in_the_way {
             self.drop_and_tell(&id);
         }
@@ -125,7 +129,8 @@ impl Engine {
             versions(|change| &change.after),
         );
         for (app, change) in changes {
-            self.define(now, &app, change);
+            let kept = kept.get(&app).copied().flatten();
+            self.define(now, &app, change, kept);
         }
         let deployment = Arc::new(Deployment {
             id: id.clone(),
@@ -133,6 +138,7 @@ impl Engine {
             plan,
             step: 0,
             before,
+            kept: kept.into_iter().collect(),
             after,
         });
         if deployment.plan.steps.is_empty() {
@@ -148,8 +154,8 @@ impl Engine {
         Ok(Answer::Deployment { id, version, created })
     }
 
-    /// Makes a definition the one that counts.
-    fn define(&mut self, now: Wall, id: &AppId, change: Change) {
+    /// Makes a definition the one that counts; the one that is kept until then stays known.
+    fn define(&mut self, now: Wall, id: &AppId, change: Change, kept: Option<Version>) {
         let known = self.apps.get(id).cloned();
         match change.after {
             None => {
@@ -180,20 +186,23 @@ impl Engine {
                 app.last_scaling = if scaled { spec.version } else { app.last_scaling };
                 app.versions.insert(spec.version, Arc::clone(&spec));
                 app.spec = spec;
-                self.trim_versions(id, &mut app);
+                self.trim_versions(id, &mut app, kept);
                 self.put_app(id, app);
             }
         }
     }
 
     /// Forgets the oldest definitions beyond the limit that no instance and no deployment needs.
-    fn trim_versions(&self, id: &AppId, app: &mut App) {
+    fn trim_versions(&self, id: &AppId, app: &mut App, kept: Option<Version>) {
         let mut needed: BTreeSet<Version> = self.instances_of(id).map(|instance| instance.version).collect();
         needed.insert(app.spec.version);
+        needed.extend(kept);
         for deployment in self.deployments.values() {
-            let both = deployment.before.iter().chain(&deployment.after);
+            let all = [&deployment.before, &deployment.kept, &deployment.after];
             needed.extend(
-                both.filter(|(app, _)| app == id)
+                all.into_iter()
+                    .flatten()
+                    .filter(|(app, _)| app == id)
                     .filter_map(|(_, version)| *version),
             );
         }

@@ -88,13 +88,13 @@ impl Engine {
             }
             // Its turn has not come: it stays as it was.
             Some(_) => {
-                let before = deployment
-                    .before
+                let kept = deployment
+                    .kept
                     .iter()
                     .find(|(app, _)| app == id)
                     .and_then(|(_, version)| *version)?;
                 app.versions
-                    .get(&before)
+                    .get(&kept)
                     .map(|spec| (Arc::clone(spec), Mode::Keeping))
             }
             None => (!app.leaving).then(|| (Arc::clone(&app.spec), Mode::Keeping)),

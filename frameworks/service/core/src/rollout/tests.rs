@@ -262,3 +262,21 @@ proptest! {
         prop_assert_eq!(done, Decision { start: 0, end: Vec::new(), done: true });
     }
 }
+
+#[test]
+fn what_is_replaced_and_still_ends_takes_room_in_an_app_that_waits_for_its_turn_too() {
+    let spec = spec(3, 0.0, 0.5, false);
+    let ending = |config: i64| -> Vec<Instance> {
+        running(4, config)
+            .into_iter()
+            .map(|instance| Instance {
+                goal: Goal::Decommissioned,
+                ..instance
+            })
+            .collect()
+    };
+    let start = |instances: &[Instance]| decide_on(&spec, Mode::Keeping, instances).start;
+    assert_eq!(start(&ending(1)), 0, "four are there, and four may be");
+    assert_eq!(start(&ending(1)[..2]), 2);
+    assert_eq!(start(&ending(2)), 3, "nothing is replaced");
+}

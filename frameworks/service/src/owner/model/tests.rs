@@ -111,6 +111,7 @@ fn apps_know_the_deployment_they_belong_to() {
         },
         step: 0,
         before: vec![],
+        kept: vec![],
         after: vec![],
     };
     model.apply(Change::Deployment(Arc::new(deployment("a"))));

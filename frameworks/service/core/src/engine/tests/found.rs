@@ -130,3 +130,44 @@ fn an_answer_about_a_task_that_could_not_be_stored_is_asked_for_again() {
     env.advance(1);
     assert_eq!(env.reconciled, [lost]);
 }
+
+#[test]
+fn an_app_whose_turn_never_came_keeps_its_instances_when_the_deployment_is_undone() {
+    let mut env = Env::new();
+    let front = |instances| AppSpec {
+        dependencies: BTreeSet::from([id("/back")]),
+        ..app("/front", instances)
+    };
+    let back = AppSpec {
+        has_health_checks: true,
+        ..app("/back", 1)
+    };
+    env.put(back.clone()).unwrap();
+    env.put(front(5)).unwrap();
+    env.play();
+    let before = env.running("/front");
+    assert_eq!(before.len(), 5);
+    let change = |spec: AppSpec| AppChange {
+        base: env.engine.app(&spec.id).map(|app| app.spec.version),
+        id: spec.id.clone(),
+        spec: Some(spec),
+        restart: false,
+    };
+    let apps = vec![change(changed(back)), change(front(1))];
+    let both = env.call(Call::Update { apps, force: false });
+    let Ok(Answer::Deployment { id: deployment, .. }) = both else {
+        panic!("{both:?}")
+    };
+    env.play_with(Some(false));
+    assert_eq!(env.running("/front"), before, "its turn has not come");
+    env.call(Call::Cancel {
+        deployment,
+        force: false,
+    })
+    .unwrap();
+    env.restart();
+    env.play();
+    let ids = |instances: &[Instance]| instances.iter().map(|i| i.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&env.running("/front")), ids(&before));
+    assert_eq!(env.deploying(), 0);
+}

@@ -35,6 +35,9 @@ pub(crate) const CRON: usize = 1;
 /// The cron framework asks so long after an ACCEPT of which nobody could say whether it arrived: none is under way then.
 const ASK_LATER: Duration = Duration::from_secs(80);
 
+/// Both ask about all their tasks so often: a word that is lost is made up for within it.
+const ASK_ALL: Duration = Duration::from_secs(60);
+
 const NAMES: [&str; 2] = ["service", "cron"];
 
 /// Something that happens to a client's process. Those that begin with its life are void in the next one.
@@ -63,6 +66,8 @@ pub(crate) enum ClientEvent {
     Reply(u32, LinkId, meseta_sdk::driver::CallSeq, Reply),
     /// The master's shell gives a sign of life on this stream.
     Heartbeat(StreamId),
+    /// Time to ask about everything, as both shells do again and again (`--reconciliation_interval`).
+    AskAll(u32),
     /// Time to ask about launches of which nobody could say whether they arrived.
     AskAgain(u32),
     /// A user acts.
@@ -167,6 +172,7 @@ impl World {
             ClientEvent::AskAgain(of) if of == life => {
                 self.cron_input(meseta_cron_core::io::Input::Reconcile);
             }
+            ClientEvent::AskAll(of) if of == life => self.ask_about_all(c),
             ClientEvent::Heartbeat(stream) => self.heartbeat(c, stream),
             ClientEvent::User => match c {
                 SERVICE => self.app_user_acts(),
@@ -179,6 +185,7 @@ impl World {
             | ClientEvent::Located(_)
             | ClientEvent::StoreDone(_)
             | ClientEvent::AskAgain(_)
+            | ClientEvent::AskAll(_)
             | ClientEvent::Reply(..) => {}
         }
     }
@@ -205,7 +212,18 @@ impl World {
             SERVICE => self.service_start(),
             _ => self.cron_start(),
         }
+        let life = self.clients[c].life;
+        self.at(ASK_ALL, Event::Client(c, ClientEvent::AskAll(life)));
         self.arm_driver(c);
+    }
+
+    fn ask_about_all(&mut self, c: usize) {
+        let life = self.clients[c].life;
+        self.at(ASK_ALL, Event::Client(c, ClientEvent::AskAll(life)));
+        match c {
+            SERVICE => self.service_asks_about_all(),
+            _ => self.cron_input(meseta_cron_core::io::Input::Reconcile),
+        }
     }
 
     /// A client's process ends; a write under way may still reach the disk.
@@ -227,6 +245,17 @@ impl World {
             _ => self.cron_crash(),
         }
         self.at(down, Event::Client(c, ClientEvent::Start));
+    }
+
+    /// Whether what the master says reaches the client: no end of its stream is gone, and none has broken unnoticed.
+    pub(crate) fn hears_master(&self, c: usize) -> bool {
+        let client = &self.clients[c];
+        let stream = client.stream.and_then(|id| self.streams.get(id));
+        client.is_subscribed()
+            && stream.is_some_and(|stream| {
+                let both_ends = stream.framework_end && stream.master_end;
+                both_ends && !stream.broken && stream.master_life == self.master.life
+            })
     }
 
     /// The client's end of its stream is gone.

@@ -102,6 +102,8 @@ impl World {
         config.max_agent_ping_timeouts = 3;
         config.agent_reregister_timeout = Duration::from_secs(12);
         config.offer_timeout = Some(crate::oracle::OFFER_TIMEOUT);
+        // Few, so that old ones are forgotten in every world; and each step looks at all that are kept.
+        config.max_completed_tasks_per_framework = 20;
         config.seed = self.master.random.next_u64();
         self.trace.say(self.now, "master", &"starts");
         let now = self.clocks(self.master.wall_off);

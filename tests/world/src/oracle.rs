@@ -62,7 +62,7 @@ pub(crate) struct Oracle {
     containers: BTreeMap<Key, ContainerId>,
     ends: BTreeMap<Key, End>,
     kills: BTreeSet<Key>,
-    last_words: BTreeMap<Key, (TaskState, UpdateUuid)>,
+    last_words: BTreeMap<(Option<AgentId>, Key), (TaskState, UpdateUuid)>,
     /// Frameworks whose end was ordered or that gave themselves up.
     ending: BTreeSet<FrameworkId>,
     /// Operators' requests, and the framework each wants removed.
@@ -274,7 +274,9 @@ impl Oracle {
         if !status.state.is_terminal() || !launched.checkpoint {
             return Ok(());
         }
-        if let (Some((state, _)), Some(uuid)) = (self.last_words.get(&key), status.uuid) {
+        // A launch that came to nothing may be made again on another agent under the same id: each has its own end.
+        let place = (status.agent_id.clone(), key.clone());
+        if let (Some((state, _)), Some(uuid)) = (self.last_words.get(&place), status.uuid) {
             ensure(same_end(*state, status.state), || {
                 format!(
                     "task {} ended as {} and then as {} ({uuid:?})",
@@ -284,7 +286,7 @@ impl Oracle {
                 )
             })?;
         } else if let Some(uuid) = status.uuid {
-            self.last_words.insert(key.clone(), (status.state, uuid));
+            self.last_words.insert(place, (status.state, uuid));
         }
         if launched.command {
             self.truthful(&key, update, agent)?;

@@ -202,12 +202,12 @@ impl World {
             self.fail(format!("service: {broken}"));
         }
         for effect in effects {
-            self.service_effect(now, effect);
+            self.service_effect(effect);
         }
         self.arm_service();
     }
 
-    fn service_effect(&mut self, now: Wall, effect: Effect) {
+    fn service_effect(&mut self, effect: Effect) {
         if self.service.engine.is_none() {
             return;
         }
@@ -215,7 +215,7 @@ impl World {
             self.trace.say(self.now, "   service ->", &effect);
         }
         match effect {
-            Effect::Commit(id, changes) => self.service_writes(now, id, changes),
+            Effect::Commit(id, changes) => self.service_writes(id, changes),
             Effect::Answer(request, answer) => self.app_user_hears(request, answer),
             Effect::Accept { offer, launches } => self.service_launches(&offer, &launches),
             Effect::Decline { offer, refuse } => self.decline_offer(SERVICE, &offer, refuse),
@@ -244,10 +244,10 @@ impl World {
     }
 
     /// A decision: what it does to the apps is judged now, when nothing else has happened yet.
-    fn service_writes(&mut self, now: Wall, id: CommitId, changes: Vec<Change>) {
+    fn service_writes(&mut self, id: CommitId, changes: Vec<Change>) {
         let node = &mut self.service;
         if let Some(engine) = &node.engine {
-            match node.oracle.judge(now, &changes, &node.durable, engine) {
+            match node.oracle.judge(&changes, &node.durable, engine) {
                 Ok(marks) => marks.into_iter().for_each(|mark| self.see(mark)),
                 Err(why) => self.fail(format!("service: {why}")),
             }
@@ -388,6 +388,27 @@ impl World {
         let all: usize = apps.iter().map(|spec| spec.instances as usize).sum();
         let known = self.service.durable.instances.len();
         (known != all).then(|| format!("{known} instances are recorded, {all} are wanted"))
+    }
+
+    /// A launch this young may arrive after the question.
+    const LAUNCH_SETTLES: Duration = Duration::from_secs(60);
+
+    /// Asks about every task whose launch cannot be on its way any more, and about whatever the master knows besides.
+    pub(crate) fn service_asks_about_all(&mut self) {
+        let now = self.steady_wall(SERVICE);
+        let settled = Wall(now.0 - World::LAUNCH_SETTLES.as_nanos() as i64);
+        let instances = self.service.durable.instances.values();
+        let tasks = instances.filter_map(|instance| {
+            let place = instance.place.as_ref()?;
+            instance.since.staged.filter(|staged| *staged < settled)?;
+            let task = TaskId::as_written(instance.task_id());
+            Some((task, AgentId::as_written(&*place.agent)))
+        });
+        let tasks: Vec<(TaskId, AgentId)> = tasks.collect();
+        if !tasks.is_empty() {
+            self.reconcile_tasks(SERVICE, &tasks);
+        }
+        self.reconcile_tasks(SERVICE, &[]);
     }
 
     /// The tasks of the service framework as it sees them.

@@ -21,7 +21,7 @@ use std::time::Duration;
 const JOBS: [&str; 6] = ["j0", "j1", "j2", "j3", "k0", "k1"];
 /// How many of them have schedules.
 const SCHEDULED: usize = 4;
-/// How long jobs go on after the healing before they are disabled.
+/// How long jobs go on after the healing, once their framework hears the master, before they are disabled.
 const LAST_RUNS: Duration = Duration::from_secs(30);
 /// A slot that was due so long before that has its fate by then.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
@@ -340,9 +340,15 @@ impl World {
         };
         self.at(wait, Event::Client(CRON, ClientEvent::User));
         let now = self.cron_now();
+        let hears = self.hears_master(CRON);
         let node = &mut self.cron;
         let Some(engine) = &node.engine else { return };
+        if !hears {
+            // It has to find out first, by the master's silence; the jobs' last time begins when it has.
+            node.users.last = None;
+        }
         let next = match node.users.healed {
+            true if !hears => Ok(None),
             true => node.users.last(now, &node.durable, engine),
             false => Ok(node.users.next(now, engine)),
         };

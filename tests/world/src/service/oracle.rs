@@ -9,8 +9,9 @@ use meseta_service_core::app::{AppId, AppSpec};
 use meseta_service_core::engine::Engine;
 use meseta_service_core::instance::{Condition, Goal, Instance, InstanceId};
 use meseta_service_core::io::{Change, Input, Outcome, TaskEvent, TaskKind};
-use meseta_types::Wall;
+use meseta_service_core::plan::Action;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What was told of a task.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +29,10 @@ pub(crate) struct AppsOracle {
     writing: bool,
     /// Instances whose end users asked for.
     wished: BTreeSet<InstanceId>,
+    /// The definition each app is led to: its newest, as soon as its deployment has come to it.
+    led: BTreeMap<AppId, Arc<AppSpec>>,
+    /// The same, by what is durable.
+    led_durable: BTreeMap<AppId, Arc<AppSpec>>,
 }
 
 impl AppsOracle {
@@ -35,6 +40,7 @@ impl AppsOracle {
     pub(crate) fn restart(&mut self, durable: &Durable) {
         self.waiting.clear();
         self.writing = false;
+        self.led = self.led_durable.clone();
         self.forget(durable);
     }
 
@@ -62,7 +68,10 @@ impl AppsOracle {
             Input::Committed(_, outcome) => {
                 self.writing = false;
                 if let Outcome::Refused(_) = outcome {
+                    self.led = self.led_durable.clone();
                     self.forget(durable);
+                } else {
+                    self.led_durable = self.led.clone();
                 }
                 for event in std::mem::take(&mut self.waiting) {
                     self.told(&event);
@@ -92,12 +101,14 @@ impl AppsOracle {
     /// What of invariant 6 does not hold.
     pub(crate) fn judge(
         &mut self,
-        now: Wall,
         changes: &[Change],
         durable: &Durable,
         engine: &Engine,
     ) -> Result<Vec<Mark>, String> {
         self.writing = true;
+        for app in engine.apps().filter(|app| has_its_turn(&app.spec.id, engine)) {
+            self.led.insert(app.spec.id.clone(), Arc::clone(&app.spec));
+        }
         let mut marks = Vec::new();
         let mut ended: BTreeMap<&AppId, Vec<&Instance>> = BTreeMap::new();
         let mut begun: BTreeMap<&AppId, usize> = BTreeMap::new();
@@ -122,7 +133,7 @@ impl AppsOracle {
             marks.extend(self.not_too_few(app, &ended, engine)?);
         }
         for (app, begun) in begun {
-            not_too_many(now, app, begun, durable, engine)?;
+            self.not_too_many(app, begun, durable, engine)?;
         }
         Ok(marks)
     }
@@ -139,7 +150,7 @@ impl AppsOracle {
 
     /// The deployer ended instances that served: enough others do.
     fn not_too_few(&self, app: &AppId, ended: &[&Instance], engine: &Engine) -> Result<Option<Mark>, String> {
-        let Some(known) = engine.app(app) else {
+        let Some(spec) = self.led.get(app).filter(|_| engine.app(app).is_some()) else {
             return Ok(None); // deleted: nothing of it needs to serve
         };
         let by_deployer = ended.iter().filter(|i| !self.wished.contains(&i.id));
@@ -150,7 +161,7 @@ impl AppsOracle {
         let going = |i: &&Instance| i.goal == Goal::Running && i.kill_sent.is_none();
         let left = engine.instances_of(app).filter(going);
         let left = left.filter(|i| self.serves(i, engine)).count();
-        let least = serving_min(&known.spec);
+        let least = serving_min(spec);
         if left < least {
             return Err(format!(
                 "{served} instances of {app} that served were ended, {left} are left, {least} must serve"
@@ -158,6 +169,52 @@ impl AppsOracle {
         }
         Ok(Some(Mark::ServingReplaced))
     }
+
+    /// The deployer began instances while it replaces others: not more than may exist.
+    fn not_too_many(
+        &self,
+        app: &AppId,
+        begun: usize,
+        durable: &Durable,
+        engine: &Engine,
+    ) -> Result<(), String> {
+        let Some(spec) = self.led.get(app).filter(|_| engine.deployment_of(app).is_some()) else {
+            return Ok(());
+        };
+        // Whoever cannot be reached may be dead: it holds nothing up.
+        let there = |i: &&Instance| i.condition != Condition::Unreachable;
+        let all: Vec<&Instance> = engine.instances_of(app).filter(there).collect();
+        let replacing = all.iter().any(|i| i.config_version != spec.config_version);
+        let before = durable
+            .instances
+            .values()
+            .filter(|i| i.app == *app)
+            .filter(there)
+            .count();
+        let most = all_max(spec).max(before);
+        if replacing && all.len() > most {
+            return Err(format!(
+                "{begun} instances of {app} were begun: there are {} now, at most {most} may be: {all:?}",
+                all.len()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the deployment of an app, if there is one, has come to it.
+fn has_its_turn(app: &AppId, engine: &Engine) -> bool {
+    let deployment = engine
+        .deployment_of(app)
+        .and_then(|id| engine.deployments().find(|deployment| deployment.id == *id));
+    let Some(deployment) = deployment else { return true };
+    let is_its = |action: &Action| action.app() == app && !matches!(action, Action::Start(_));
+    let step = deployment
+        .plan
+        .steps
+        .iter()
+        .rposition(|step| step.iter().any(is_its));
+    step.is_none_or(|step| step <= deployment.step)
 }
 
 fn serving_min(spec: &AppSpec) -> usize {
@@ -174,36 +231,4 @@ fn all_max(spec: &AppSpec) -> usize {
         over
     };
     target + over
-}
-
-/// The deployer began instances while it replaces others: not more than may exist.
-fn not_too_many(
-    _now: Wall,
-    app: &AppId,
-    begun: usize,
-    durable: &Durable,
-    engine: &Engine,
-) -> Result<(), String> {
-    let Some(known) = engine.app(app).filter(|_| engine.deployment_of(app).is_some()) else {
-        return Ok(());
-    };
-    let spec = &known.spec;
-    // Whoever cannot be reached may be dead: it holds nothing up.
-    let there = |i: &&Instance| i.condition != Condition::Unreachable;
-    let all: Vec<&Instance> = engine.instances_of(app).filter(there).collect();
-    let replacing = all.iter().any(|i| i.config_version != spec.config_version);
-    let before = durable
-        .instances
-        .values()
-        .filter(|i| i.app == *app)
-        .filter(there)
-        .count();
-    let most = all_max(spec).max(before);
-    if replacing && all.len() > most {
-        return Err(format!(
-            "{begun} instances of {app} were begun: there are {} now, at most {most} may be: {all:?}",
-            all.len()
-        ));
-    }
-    Ok(())
 }

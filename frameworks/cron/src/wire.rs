@@ -91,9 +91,11 @@ pub(crate) fn told(status: &v1::TaskStatus, ack: Option<AckToken>) -> TaskEvent 
         Ok(S::TaskFinished) => TaskKind::Finished,
         Ok(S::TaskKilled) => TaskKind::Killed,
         Ok(S::TaskDropped) if reason == Some(Reason::InvalidOffers) => TaskKind::NotLaunched,
+        // The agent came back without it: the launch was lost on its way.
+        Ok(S::TaskDropped | S::TaskLost) if reason == Some(Reason::Reconciliation) => TaskKind::NotLaunched,
         Ok(S::TaskFailed | S::TaskError | S::TaskDropped) => TaskKind::Failed,
         Ok(S::TaskUnreachable) => TaskKind::Unreachable,
-        Ok(S::TaskUnknown) => TaskKind::Unknown,
+        Ok(S::TaskUnknown) => TaskKind::Vanished,
         Ok(S::TaskGone) if reason == Some(Reason::Reconciliation) => TaskKind::Unknown,
         Ok(S::TaskLost | S::TaskGone | S::TaskGoneByOperator) | Err(_) => TaskKind::Lost,
     };
@@ -141,6 +143,12 @@ mod tests {
             (S::TaskDropped, Some(Reason::AgentDisconnected), TaskKind::Failed),
             (S::TaskError, Some(Reason::TaskInvalid), TaskKind::Failed),
             (S::TaskGone, Some(Reason::Reconciliation), TaskKind::Unknown),
+            (S::TaskUnknown, Some(Reason::Reconciliation), TaskKind::Vanished),
+            (
+                S::TaskDropped,
+                Some(Reason::Reconciliation),
+                TaskKind::NotLaunched,
+            ),
             (S::TaskGone, Some(Reason::AgentRemoved), TaskKind::Lost),
             (
                 S::TaskGoneByOperator,

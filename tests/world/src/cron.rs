@@ -338,13 +338,15 @@ fn kind(status: &TaskStatus) -> TaskKind {
         TaskState::Finished => TaskKind::Finished,
         TaskState::Failed | TaskState::Error => TaskKind::Failed,
         TaskState::Killed => TaskKind::Killed,
-        TaskState::Dropped | TaskState::Lost if status.reason == Some(Reason::INVALID_OFFERS) => {
+        TaskState::Dropped | TaskState::Lost
+            if [Some(Reason::INVALID_OFFERS), Some(Reason::RECONCILIATION)].contains(&status.reason) =>
+        {
             TaskKind::NotLaunched
         }
         // The agent is there and does not know it.
         TaskState::Gone if status.reason == Some(Reason::RECONCILIATION) => TaskKind::Unknown,
         TaskState::Lost | TaskState::Dropped | TaskState::Gone | TaskState::GoneByOperator => TaskKind::Lost,
         TaskState::Unreachable => TaskKind::Unreachable,
-        TaskState::Unknown => TaskKind::Unknown,
+        TaskState::Unknown => TaskKind::Vanished,
     }
 }

@@ -167,8 +167,10 @@ pub enum TaskKind {
     NotLaunched,
     /// Its agent cannot be reached.
     Unreachable,
-    /// Reconciliation: nobody knows it.
+    /// Reconciliation: its agent is there and does not know it.
     Unknown,
+    /// Reconciliation: neither it nor its agent is known. It may have run, and its agent have left since.
+    Vanished,
 }
 
 /// How a write ended.

@@ -111,7 +111,8 @@ impl Engine {
             | TaskKind::Killed
             | TaskKind::Lost
             | TaskKind::NotLaunched
-            | TaskKind::Unknown => {
+            | TaskKind::Unknown
+            | TaskKind::Vanished => {
                 self.drop_run(&run.id);
                 // A job of the same name may wait for it.
                 self.wake(&run.job);
@@ -138,13 +139,13 @@ impl Engine {
             (TaskKind::Failed, _) => self.attempt_failed(now, run, RunResult::Failed(Arc::clone(message))),
             (TaskKind::Lost, _) => self.attempt_failed(now, run, RunResult::Lost(Arc::clone(message))),
             // It was launched (again) after the question: the answer is about an earlier time.
-            (TaskKind::Unknown, _) if !self.asked.contains(&run.id) => {}
+            (TaskKind::Unknown | TaskKind::Vanished, _) if !self.asked.contains(&run.id) => {}
             (TaskKind::NotLaunched, State::Launched { .. }) | (TaskKind::Unknown, State::Launched { .. }) => {
                 self.not_launched(now, run)
             }
             // Somebody has seen it run since.
             (TaskKind::NotLaunched, _) => {}
-            (TaskKind::Unknown, _) => {
+            (TaskKind::Unknown | TaskKind::Vanished, _) => {
                 self.attempt_failed(
                     now,
                     run,

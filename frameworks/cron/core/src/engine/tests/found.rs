@@ -257,3 +257,23 @@ fn what_is_said_of_a_launch_that_came_to_nothing_is_not_about_the_next_one() {
     env.finish();
     assert_eq!(env.results(), [(&RunResult::Success, 0)]);
 }
+
+#[test]
+fn a_run_whose_agent_has_left_may_have_run_and_is_not_launched_again_under_its_id() {
+    let mut env = Env::new();
+    env.put(scheduled("a", "R1/2026-01-01T00:01:00Z/PT1H")).unwrap();
+    env.until("2026-01-01T00:01:00Z");
+    let run = env.last();
+    env.restart();
+    env.task(&run, TaskKind::Vanished);
+    env.offer();
+    assert_eq!(env.launched.len(), 1);
+    assert!(
+        matches!(env.results()[..], [(RunResult::Lost(_), 0)]),
+        "{:?}",
+        env.history
+    );
+    env.until("2026-01-01T00:03:00Z");
+    assert_eq!(env.launched.len(), 2, "another attempt");
+    assert_ne!(env.last(), run);
+}

@@ -274,6 +274,13 @@ impl Oracle {
         if !status.state.is_terminal() || !launched.checkpoint {
             return Ok(());
         }
+        if status.source == Source::Agent && status.reason == Some(Reason::RECONCILIATION) {
+            // Not of an end: the agent does not have it, and may be given it again.
+            return match launched.command {
+                true => self.truthful(&key, update, agent),
+                false => Ok(()),
+            };
+        }
         // A launch that came to nothing may be made again on another agent under the same id: each has its own end.
         let place = (status.agent_id.clone(), key.clone());
         if let (Some((state, _)), Some(uuid)) = (self.last_words.get(&place), status.uuid) {

@@ -57,6 +57,8 @@ pub(crate) struct AppUsers {
     /// What each app may be: more than one thing after a call whose answer never came. Empty: anything.
     may_be: BTreeMap<AppId, Vec<Option<Wish>>>,
     healed: bool,
+    /// Calls up to this one were made before the healing.
+    asked_before: u64,
     /// Apps that got their last definition.
     finished: BTreeMap<AppId, bool>,
 }
@@ -71,12 +73,14 @@ impl AppUsers {
             asked: BTreeMap::new(),
             may_be: apps.iter().map(|app| (app.clone(), vec![None])).collect(),
             healed: false,
+            asked_before: 0,
             finished: apps.into_iter().map(|app| (app, false)).collect(),
         }
     }
 
     pub(crate) fn heal(&mut self) {
         self.healed = true;
+        self.asked_before = self.requests;
     }
 
     /// Its callers hear nothing any more: what they asked for was done or was not.
@@ -402,7 +406,8 @@ impl World {
             if let Err(why) = node.users.must_be(&app, &node.durable) {
                 return self.fail(format!("service: {answer:?} was answered, but {why}"));
             }
-            if node.users.healed && answer.is_ok() {
+            let is_last = node.users.healed && request.0 > node.users.asked_before;
+            if is_last && answer.is_ok() {
                 node.users.finished.insert(app, true);
             }
         }

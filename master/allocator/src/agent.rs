@@ -91,8 +91,9 @@ impl Agent {
         self.worth_offering = reaches(&self.free, minimum);
     }
 
-    /// The client gets `resources`, whether they are free or (known from before a fail-over) not.
-    pub(crate) fn give(&mut self, client: NodeNo, resources: &Resources, minimum: &[Quantities]) {
+    /// The client gets `resources`, whether they are free or (known from before a fail-over) not. Says whether it held
+    /// nothing before.
+    pub(crate) fn give(&mut self, client: NodeNo, resources: &Resources, minimum: &[Quantities]) -> bool {
         let is_free = self.exact && self.free.contains(resources);
         let shared = self.has_others(client);
         if shared {
@@ -100,7 +101,8 @@ impl Agent {
         } else {
             self.held = Resources::new();
         }
-        match position(&self.holdings, client) {
+        let place = position(&self.holdings, client);
+        match place {
             Ok(at) => {
                 if let Some((_, held)) = self.holdings.get_mut(at) {
                     *held += resources;
@@ -117,6 +119,7 @@ impl Agent {
         } else {
             self.recompute(minimum);
         }
+        place.is_err()
     }
 
     fn has_others(&self, client: NodeNo) -> bool {

@@ -432,9 +432,9 @@ impl Allocator {
         } else {
             self.names.scalars(resources, &mut self.delta);
         }
-        books.give(client, resources, &self.config.min_allocatable);
+        let first = books.give(client, resources, &self.config.min_allocatable);
         self.tree.allocated(client, &self.delta, &self.totals);
-        if let Some(entry) = slot_mut(&mut self.clients, client.0) {
+        if first && let Some(entry) = slot_mut(&mut self.clients, client.0) {
             entry.agents.insert(agent);
         }
     }
@@ -465,11 +465,15 @@ impl Allocator {
         let Some(books) = slot_mut(&mut self.agents, agent.0) else {
             return;
         };
-        let known = !entry.refused_on.insert(agent);
-        let refusals = books.refusals_mut(client);
-        if known {
-            self.timers.remove(&(refusals.timer(), agent, client));
+        match books.refusals(client) {
+            Some(known) => {
+                self.timers.remove(&(known.timer(), agent, client));
+            }
+            None => {
+                entry.refused_on.insert(agent);
+            }
         }
+        let refusals = books.refusals_mut(client);
         refusals.refuse(resources, refuse, epoch, self.config.interval, now);
         self.timers.insert((refusals.timer(), agent, client));
     }

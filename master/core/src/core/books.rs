@@ -5,13 +5,15 @@
 
 use super::reconcile::Reconciling;
 use super::{Cx, MasterCore};
+use crate::index::Few;
 use crate::io::{LinkId, RequestId, StreamId, Subscribe};
 use crate::pages::{AgentKey, FrameworkKey, OfferKey, TaskKey};
 use crate::ring::Ring;
-use crate::state::{Offer, Task, TaskList};
+use crate::state::{Offer, Task, TaskList, Usage};
 use meseta_types::task::ExecutorSpec;
 use meseta_types::{AgentId, ExecutorId, Resources};
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// What the core keeps of a registered agent beside its entry.
@@ -20,9 +22,9 @@ pub(super) struct AgentBook {
     /// Its link, while it is connected.
     pub(super) link: Option<LinkId>,
     /// Tasks of the active list that are here.
-    pub(super) tasks: BTreeSet<TaskKey>,
+    pub(super) tasks: Few<TaskKey>,
     /// Outstanding offers of it.
-    pub(super) offers: BTreeSet<OfferKey>,
+    pub(super) offers: Few<OfferKey>,
     /// Whether the last ping was not answered yet.
     pub(super) ping_outstanding: bool,
     /// How many pings in a row were not answered.
@@ -42,9 +44,7 @@ pub(super) struct FrameworkBook {
     pub(super) unreachable: Ring<TaskKey>,
     /// Its tasks of the completed list, bounded.
     pub(super) completed: Ring<TaskKey>,
-    /// Its outstanding offers.
-    pub(super) offers: BTreeSet<OfferKey>,
-    /// Agents where it has something.
+    /// Agents where it has something: also where to find its outstanding offers.
     pub(super) agents: BTreeSet<AgentKey>,
     /// What it asked for with `RECONCILE` and was not told yet.
     pub(super) reconciling: Reconciling,
@@ -99,7 +99,7 @@ impl MasterCore {
             TaskList::Active => {
                 book.tasks.remove(&key);
                 if let Some(book) = agent.and_then(|a| self.agent_books.get_mut(a)) {
-                    book.tasks.remove(&key);
+                    book.tasks.remove(key);
                 }
             }
             TaskList::Unreachable => {
@@ -212,11 +212,19 @@ impl MasterCore {
         if what.is_empty() {
             return;
         }
-        if let Some(agent) = self.agents.get_mut(agent) {
-            agent.usage.entry(framework).or_default().used += what;
+        if let Some(usage) = self.usage(agent, framework) {
+            usage.used += what;
         }
-        if let Some(book) = self.framework_books.get_mut(framework) {
-            book.agents.insert(agent);
+    }
+
+    /// What a framework has on an agent. One that has nothing there yet is listed there from now on.
+    fn usage(&mut self, agent: AgentKey, framework: FrameworkKey) -> Option<&mut Usage> {
+        match self.agents.get_mut(agent)?.usage.entry(framework) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(new) => {
+                self.framework_books.get_mut(framework)?.agents.insert(agent);
+                Some(new.insert(Usage::default()))
+            }
         }
     }
 
@@ -248,15 +256,11 @@ impl MasterCore {
         let resources = offer.resources.clone();
         let key = self.offers.insert(offer);
         self.offer_ids.insert(id, key);
-        if let Some(agent) = self.agents.get_mut(agent) {
-            agent.usage.entry(framework).or_default().offered += &resources;
+        if let Some(usage) = self.usage(agent, framework) {
+            usage.offered += &resources;
         }
         if let Some(book) = self.agent_books.get_mut(agent) {
             book.offers.insert(key);
-        }
-        if let Some(book) = self.framework_books.get_mut(framework) {
-            book.offers.insert(key);
-            book.agents.insert(agent);
         }
         key
     }
@@ -267,10 +271,7 @@ impl MasterCore {
         self.offer_ids.remove(&offer.id);
         self.timers.cancel(super::Timer::Offer(key));
         if let Some(book) = self.agent_books.get_mut(offer.agent) {
-            book.offers.remove(&key);
-        }
-        if let Some(book) = self.framework_books.get_mut(offer.framework) {
-            book.offers.remove(&key);
+            book.offers.remove(key);
         }
         if let Some(usage) = self
             .agents

@@ -102,7 +102,7 @@ fn check_task(core: &MasterCore, key: TaskKey, task: &Task) -> Checked {
     let agent = core.agent_ids.get(&task.agent_id);
     let here = agent
         .and_then(|a| core.agent_books.get(a))
-        .is_some_and(|b| b.tasks.contains(&key));
+        .is_some_and(|b| b.tasks.contains(key));
     ensure(here == (task.list == TaskList::Active), || {
         format!("{}: wrongly listed by its agent", at())
     })?;
@@ -154,12 +154,12 @@ fn check_offer(core: &MasterCore, key: OfferKey) -> Checked {
     let listed = core
         .agent_books
         .get(offer.agent)
-        .is_some_and(|b| b.offers.contains(&key))
+        .is_some_and(|b| b.offers.contains(key))
         && core
             .framework_books
             .get(offer.framework)
-            .is_some_and(|b| b.offers.contains(&key));
-    ensure(listed, || format!("{}: not listed by agent and framework", at()))?;
+            .is_some_and(|b| b.agents.contains(&offer.agent));
+    ensure(listed, || format!("{}: not found from agent and framework", at()))?;
     let allocated = offer
         .resources
         .iter()

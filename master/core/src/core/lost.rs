@@ -73,7 +73,7 @@ impl MasterCore {
     pub(super) fn tasks_on(&self, agent: AgentKey) -> Vec<TaskKey> {
         self.agent_books
             .get(agent)
-            .map(|book| book.tasks.iter().copied().collect())
+            .map(|book| book.tasks.iter().collect())
             .unwrap_or_default()
     }
 

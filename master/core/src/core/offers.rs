@@ -7,7 +7,7 @@ use crate::io::{Event, Filters};
 use crate::pages::{AgentKey, FrameworkKey, OfferKey};
 use crate::state::Offer;
 use meseta_types::OfferId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl MasterCore {
@@ -100,7 +100,7 @@ impl MasterCore {
         let offers: Vec<OfferKey> = self
             .agent_books
             .get(agent)
-            .map(|b| b.offers.iter().copied().collect())
+            .map(|b| b.offers.iter().collect())
             .unwrap_or_default();
         for key in offers {
             self.rescind(cx, key);
@@ -130,11 +130,17 @@ impl MasterCore {
         }
     }
 
-    fn offers_to(&self, framework: FrameworkKey) -> Vec<OfferKey> {
-        self.framework_books
-            .get(framework)
-            .map(|b| b.offers.iter().copied().collect())
-            .unwrap_or_default()
+    /// Its outstanding offers, in their order.
+    fn offers_to(&self, framework: FrameworkKey) -> BTreeSet<OfferKey> {
+        let agents = self.framework_books.get(framework).map(|b| b.agents.iter());
+        let of_agents = agents
+            .into_iter()
+            .flatten()
+            .filter_map(|agent| self.agent_books.get(*agent))
+            .flat_map(|book| book.offers.iter());
+        of_agents
+            .filter(|key| self.offers.get(*key).is_some_and(|o| o.framework == framework))
+            .collect()
     }
 
     /// An offer ends unused.

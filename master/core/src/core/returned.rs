@@ -314,7 +314,7 @@ impl MasterCore {
         };
         book.tasks
             .iter()
-            .filter_map(|key| self.tasks.get(*key))
+            .filter_map(|key| self.tasks.get(key))
             .filter(|task| !listed.contains(&(task.framework, task.task_id.clone())))
             .map(|task| (task.framework_id.clone(), task.task_id.clone()))
             .collect()
@@ -384,7 +384,7 @@ impl MasterCore {
             .get(agent)
             .into_iter()
             .flat_map(|book| book.tasks.iter())
-            .filter_map(|key| self.tasks.get(*key))
+            .filter_map(|key| self.tasks.get(key))
             .filter(|task| !task.state().is_terminal())
             .filter_map(|task| match &task.desired {
                 Desired::Run => None,

@@ -6,7 +6,9 @@ use meseta_master_core::state::Offer;
 use meseta_master_core::{Config, Effect, Effects, Input, MasterCore, Recovered};
 use meseta_types::link::{AgentSpec, FromAgent, StatusUpdate};
 use meseta_types::task::{Capabilities, FrameworkSpec, Source, TaskSpec, TaskStatus};
-use meseta_types::{AgentId, FrameworkId, Mono, Now, Resources, Role, TaskId, TaskState, UpdateUuid, Wall};
+use meseta_types::{
+    AgentId, FrameworkId, Mono, Now, OfferId, Resources, Role, TaskId, TaskState, UpdateUuid, Wall,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,9 +24,10 @@ pub(crate) struct Cluster {
     now: Now,
     out: Effects,
     framework: FrameworkId,
-    /// Outstanding offers by agent, in their order: what the client remembers must not weigh on what is measured.
-    offers: Vec<Vec<Arc<Offer>>>,
-    agents: Vec<(AgentId, LinkId)>,
+    /// Outstanding offers by agent, in their order.
+    offers: Vec<Vec<OfferId>>,
+    /// Offers that came during the inputs of a round.
+    offered: Vec<Arc<Offer>>,
     task: Resources,
     tasks: u64,
     updates: u64,
@@ -46,7 +49,7 @@ impl Cluster {
             out: Effects::new(),
             framework: FrameworkId::new("none").unwrap(),
             offers: vec![Vec::new(); agents],
-            agents: Vec::new(),
+            offered: Vec::new(),
             task: Resources::parse("cpus:0.01;mem:1", &Role::star()).unwrap(),
             tasks: 0,
             updates: 0,
@@ -56,9 +59,8 @@ impl Cluster {
         }
         cluster.subscribe();
         for n in 0..tasks {
-            let (agent, link) = cluster.agents[n % agents].clone();
-            let task = cluster.launch(n % agents, &agent);
-            cluster.update(link, &agent, &task, TaskState::Running);
+            let inputs = cluster.life(n % agents, &[TaskState::Running]);
+            cluster.feed(inputs);
         }
         for n in 0..WORK {
             cluster.round(n);
@@ -71,27 +73,48 @@ impl Cluster {
     /// turn: the median of `rounds`, after a turn that is not measured, since what was done before (the other cluster's
     /// turns, a check of every sum) has left the processor's caches as no master at work finds them.
     pub(crate) fn cost(&mut self, rounds: usize) -> Duration {
-        for n in 0..self.agents.len() {
+        for n in 0..self.offers.len() {
             self.round(n);
         }
-        let mut times: Vec<Duration> = (0..rounds)
-            .map(|n| {
-                let start = Instant::now();
-                self.round(n);
-                start.elapsed()
-            })
-            .collect();
+        let mut times: Vec<Duration> = (0..rounds).map(|n| self.round(n)).collect();
         times.sort_unstable();
         times[rounds / 2]
     }
 
-    fn round(&mut self, n: usize) {
-        let number = n * 7 % self.agents.len();
-        let (agent, link) = self.agents[number].clone();
-        let task = self.launch(number, &agent);
-        for state in [TaskState::Starting, TaskState::Running, TaskState::Finished] {
-            self.update(link, &agent, &task, state);
+    /// One task's life, and how long the core was at it.
+    ///
+    /// The inputs are made before the time is taken: a shell has decoded them from a socket just now, so they lie in
+    /// memory that is at hand, and in ids of their own. What the client remembers (its offers, by agent) and reads up
+    /// is its own cost, in a process of its own.
+    fn round(&mut self, n: usize) -> Duration {
+        let agent = n * 7 % self.offers.len();
+        let states = [TaskState::Starting, TaskState::Running, TaskState::Finished];
+        let inputs = self.life(agent, &states);
+        self.feed(inputs)
+    }
+
+    /// The ACCEPT of one task on an agent, then its updates, each with its acknowledgement.
+    fn life(&mut self, agent: usize, states: &[TaskState]) -> Vec<Input> {
+        let mut inputs = Vec::with_capacity(1 + 2 * states.len());
+        let task_id = format!("task-{:08}", self.tasks);
+        self.tasks += 1;
+        inputs.push(self.launch(agent, &task_id));
+        for state in states {
+            inputs.extend(self.update(agent, &task_id, *state));
         }
+        inputs
+    }
+
+    fn feed(&mut self, inputs: Vec<Input>) -> Duration {
+        let start = Instant::now();
+        for input in inputs {
+            self.step(input);
+        }
+        let time = start.elapsed();
+        for offer in self.offered.drain(..) {
+            self.offers[number(&offer.agent_id)].push(offer.id.clone());
+        }
+        time
     }
 
     /// Recomputes every sum.
@@ -119,11 +142,7 @@ impl Cluster {
                     Effect::ToFramework {
                         event: Event::Offers { offers, .. },
                         ..
-                    } => {
-                        for offer in offers {
-                            self.offers[number(&offer.agent_id)].push(offer);
-                        }
-                    }
+                    } => self.offered.extend(offers),
                     _ => {}
                 }
             }
@@ -132,7 +151,6 @@ impl Cluster {
     }
 
     fn add_agent(&mut self, n: usize) {
-        let link = LinkId(n as u64 + 1);
         let agent = AgentSpec {
             id: None,
             hostname: format!("host{n}").into(),
@@ -143,11 +161,10 @@ impl Cluster {
             capabilities: ["MULTI_ROLE", "HIERARCHICAL_ROLE"].map(Into::into).to_vec(),
             wire: Bytes::new(),
         };
-        self.step(Input::Agent {
-            link,
+        self.feed(vec![Input::Agent {
+            link: link(n),
             message: FromAgent::Register { agent },
-        });
-        self.agents.push((AgentId::new(format!("m-S{n}")).unwrap(), link));
+        }]);
     }
 
     fn subscribe(&mut self) {
@@ -166,37 +183,34 @@ impl Cluster {
             principal: None,
             wire: Bytes::new(),
         };
-        self.step(Input::Subscribe {
+        self.feed(vec![Input::Subscribe {
             stream: STREAM,
             subscribe: Subscribe {
                 framework,
                 suppressed_roles: Vec::new(),
             },
-        });
+        }]);
         assert!(
             self.offers.iter().all(|of| !of.is_empty()),
             "every agent is offered"
         );
     }
 
-    fn call(&mut self, call: Call) {
-        let framework_id = self.framework.clone();
-        self.step(Input::Call {
+    fn call(&self, call: Call) -> Input {
+        Input::Call {
             stream: STREAM,
-            framework_id,
+            framework_id: self.framework.clone(),
             call,
-        });
+        }
     }
 
-    fn launch(&mut self, number: usize, agent: &AgentId) -> TaskId {
-        let task_id = TaskId::new(format!("task-{:08}", self.tasks)).unwrap();
-        self.tasks += 1;
+    fn launch(&mut self, number: usize, task_id: &str) -> Input {
         let offers = std::mem::take(&mut self.offers[number]);
-        assert!(!offers.is_empty(), "{agent} is offered");
+        assert!(!offers.is_empty(), "agent {number} is offered");
         let task = TaskSpec {
-            task_id: task_id.clone(),
-            name: task_id.as_str().into(),
-            agent_id: agent.clone(),
+            task_id: TaskId::as_written(task_id),
+            name: task_id.into(),
+            agent_id: agent_id(number),
             resources: self.task.clone(),
             executor: None,
             has_command: true,
@@ -210,28 +224,28 @@ impl Cluster {
             kept: Bytes::new(),
         };
         self.call(Call::Accept(Accept {
-            offer_ids: offers.iter().map(|o| o.id.clone()).collect(),
+            offer_ids: offers.iter().map(|id| OfferId::as_written(id.as_str())).collect(),
             operations: vec![Operation::Launch {
                 id: None,
                 tasks: vec![task],
             }],
             filters: Filters::from_seconds(Some(0.0)),
-        }));
-        task_id
+        }))
     }
 
-    fn update(&mut self, link: LinkId, agent: &AgentId, task: &TaskId, state: TaskState) {
+    /// An update, and its acknowledgement.
+    fn update(&mut self, number: usize, task_id: &str, state: TaskState) -> [Input; 2] {
         self.updates += 1;
         let mut uuid = [0; 16];
         uuid[..8].copy_from_slice(&self.updates.to_le_bytes());
         let uuid = UpdateUuid(uuid);
         let status = TaskStatus {
-            task_id: task.clone(),
+            task_id: TaskId::as_written(task_id),
             state,
             source: Source::Executor,
             reason: None,
             message: None,
-            agent_id: Some(agent.clone()),
+            agent_id: Some(agent_id(number)),
             executor_id: None,
             timestamp: self.now.wall,
             uuid: Some(uuid),
@@ -239,21 +253,30 @@ impl Cluster {
             unreachable_time: None,
             wire: Bytes::new(),
         };
-        let framework_id = self.framework.clone();
-        self.step(Input::Agent {
-            link,
+        let update = Input::Agent {
+            link: link(number),
             message: FromAgent::Update(StatusUpdate {
-                framework_id,
+                framework_id: self.framework.clone(),
                 status,
                 latest_state: state,
             }),
-        });
-        self.call(Call::Acknowledge {
-            agent_id: agent.clone(),
-            task_id: task.clone(),
+        };
+        let acknowledgement = self.call(Call::Acknowledge {
+            agent_id: agent_id(number),
+            task_id: TaskId::as_written(task_id),
             uuid,
         });
+        [update, acknowledgement]
     }
+}
+
+fn link(number: usize) -> LinkId {
+    LinkId(number as u64 + 1)
+}
+
+/// The n-th agent's id.
+fn agent_id(number: usize) -> AgentId {
+    AgentId::as_written(format!("m-S{number}"))
 }
 
 /// The n of the n-th agent's id.

@@ -5,6 +5,7 @@ use crate::filter::Refusals;
 use crate::tree::NodeNo;
 use meseta_types::resource::Quantities;
 use meseta_types::{Resource, Resources};
+use smallvec::SmallVec;
 
 /// An agent's books. Everything in here is unallocated: the client says for which role it is.
 #[derive(Clone, Debug)]
@@ -16,10 +17,10 @@ pub(crate) struct Agent {
     free: Resources,
     /// `free` and `held` are `total`, entry by entry, so that the one can follow the other without a look at the whole.
     exact: bool,
-    /// Offered to or used by each client, by client.
-    holdings: Vec<(NodeNo, Resources)>,
+    /// Offered to or used by each client, by client. Most agents work for one at a time.
+    holdings: SmallVec<[(NodeNo, Resources); 1]>,
     /// What clients refused, by client.
-    refusals: Vec<(NodeNo, Refusals)>,
+    refusals: SmallVec<[(NodeNo, Refusals); 1]>,
     pub(crate) traits: AgentTraits,
     pub(crate) active: bool,
     /// Waits in the allocator's list of agents to look at.
@@ -38,8 +39,8 @@ impl Agent {
             held: Resources::new(),
             free: Resources::new(),
             exact: false,
-            holdings: Vec::new(),
-            refusals: Vec::new(),
+            holdings: SmallVec::new(),
+            refusals: SmallVec::new(),
             traits,
             active: true,
             dirty: false,

@@ -465,24 +465,26 @@ impl Allocator {
         let Some(books) = slot_mut(&mut self.agents, agent.0) else {
             return;
         };
-        match books.refusals(client) {
-            Some(known) => {
-                self.timers.remove(&(known.timer(), agent, client));
-            }
-            None => {
-                entry.refused_on.insert(agent);
-            }
+        if books.refusals(client).is_none() {
+            entry.refused_on.insert(agent);
         }
         let refusals = books.refusals_mut(client);
         refusals.refuse(resources, refuse, epoch, self.config.interval, now);
-        self.timers.insert((refusals.timer(), agent, client));
+        if let Some((at, before)) = refusals.set_timer() {
+            if let Some(before) = before {
+                self.timers.remove(&(before, agent, client));
+            }
+            self.timers.insert((at, agent, client));
+        }
     }
 
     fn forget_refusals(&mut self, agent: AgentNo, client: NodeNo) {
         if let Some(books) = slot_mut(&mut self.agents, agent.0)
             && let Some(refusals) = books.refusals(client)
         {
-            self.timers.remove(&(refusals.timer(), agent, client));
+            if let Some(timer) = refusals.timer() {
+                self.timers.remove(&(timer, agent, client));
+            }
             books.forget_refusals(client);
         }
         if let Some(entry) = slot_mut(&mut self.clients, client.0) {

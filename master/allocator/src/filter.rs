@@ -25,6 +25,9 @@ pub(crate) struct Refusals {
     epoch: u64,
     /// When nobody needs this any more.
     forget: Mono,
+    /// When the allocator looks at this again: at [`Refusals::due`] or before, so that a refusal that only prolongs
+    /// things moves no timer.
+    timer: Option<Mono>,
 }
 
 impl Refusals {
@@ -88,8 +91,30 @@ impl Refusals {
     }
 
     /// When this wants to be looked at again.
-    pub(crate) fn timer(&self) -> Mono {
+    pub(crate) fn due(&self) -> Mono {
         self.filters.iter().map(|f| f.until).min().unwrap_or(self.forget)
+    }
+
+    /// When it will be.
+    pub(crate) fn timer(&self) -> Option<Mono> {
+        self.timer
+    }
+
+    /// The timer to be set, instead of the earlier one if there is one; `None` if that is early enough.
+    pub(crate) fn set_timer(&mut self) -> Option<(Mono, Option<Mono>)> {
+        let due = self.due();
+        match self.timer {
+            Some(timer) if timer <= due => None,
+            other => {
+                self.timer = Some(due);
+                Some((due, other))
+            }
+        }
+    }
+
+    /// The timer has gone off.
+    pub(crate) fn timer_gone(&mut self) {
+        self.timer = None;
     }
 
     /// Whether nothing of it is needed any more.

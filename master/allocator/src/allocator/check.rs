@@ -37,7 +37,9 @@ impl Allocator {
                 held_on.entry(client).or_default().insert(no);
             }
             for (client, refusals) in agent.refusing_clients() {
-                timers.insert((refusals.timer(), no, client));
+                let timer = refusals.timer().filter(|at| *at <= refusals.due());
+                let timer = timer.ok_or_else(|| format!("{no:?}: a refusal that is looked at too late"))?;
+                timers.insert((timer, no, client));
             }
             if agent.dirty != self.dirty.contains(&no) {
                 return Err(format!("{no:?}: dirty {}", agent.dirty));

@@ -154,14 +154,15 @@ impl Allocator {
                 continue;
             };
             let refusals = books.refusals_mut(client);
+            refusals.timer_gone();
             let visible = refusals.expire(now);
             if refusals.is_over(now) {
                 books.forget_refusals(client);
                 if let Some(entry) = slot_mut(&mut self.clients, client.0) {
                     entry.refused_on.remove(&agent);
                 }
-            } else {
-                self.timers.insert((refusals.timer(), agent, client));
+            } else if let Some((next, _)) = refusals.set_timer() {
+                self.timers.insert((next, agent, client));
             }
             if visible {
                 self.mark(agent);

@@ -72,7 +72,7 @@ pub struct MasterCore {
     agent_books: Table<AgentKey, AgentBook>,
     agent_ids: Index<AgentId, AgentKey>,
     agent_addresses: BTreeMap<(IpAddr, u16), AgentKey>,
-    links: BTreeMap<LinkId, LinkUse>,
+    links: Index<LinkId, LinkUse>,
     /// Known from the registry, not back yet. Behind `Arc`s, as the next two, for views.
     recovered: Arc<BTreeMap<AgentId, RecoveredAgent>>,
     unreachable: Arc<BTreeMap<AgentId, Wall>>,
@@ -154,7 +154,7 @@ impl MasterCore {
             agent_books: Table::default(),
             agent_ids: Index::new(seed),
             agent_addresses: BTreeMap::new(),
-            links: BTreeMap::new(),
+            links: Index::new(seed),
             admitted_at_start: recovered.agents.len(),
             recovered: Arc::new(recovered.agents),
             unreachable: Arc::new(recovered.unreachable),

@@ -22,13 +22,25 @@ impl BuildHasher for Seeded {
 #[derive(Clone, Debug)]
 pub(crate) struct Index<K, V>(HashMap<K, V, Seeded>);
 
-impl<K: Eq + Hash, V: Copy> Index<K, V> {
+impl<K: Eq + Hash, V> Index<K, V> {
     pub(crate) fn new(seed: u64) -> Self {
         Index(HashMap::with_hasher(Seeded(seed)))
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V>
+    where
+        V: Copy,
+    {
         self.0.get(key).copied()
+    }
+
+    pub(crate) fn find(&self, key: &K) -> Option<&V> {
+        self.0.get(key)
+    }
+
+    /// One for which it does not hold; if there are several, any of them.
+    pub(crate) fn exception(&self, holds: impl Fn(&K, &V) -> bool) -> Option<(&K, &V)> {
+        self.0.iter().find(|(key, value)| !holds(key, value))
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {

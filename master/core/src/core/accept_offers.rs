@@ -7,7 +7,7 @@ use crate::io::{Accept, Operation};
 use crate::pages::{FrameworkKey, OfferKey};
 use crate::state::TaskList;
 use meseta_types::task::Reason;
-use meseta_types::{OfferId, Resources, TaskId, TaskState};
+use meseta_types::{OfferId, TaskId, TaskState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -69,24 +69,29 @@ impl MasterCore {
 
     /// Takes the offers out, to be used.
     pub(super) fn take_offers(&mut self, framework: FrameworkKey, keys: &[OfferKey]) -> Option<Hand> {
-        let first = self.offers.share(*keys.first()?)?;
-        let mut remaining = Resources::new();
+        let mut hand: Option<Hand> = None;
         for key in keys {
-            if let Some(offer) = self.take_offer(*key) {
-                remaining += &offer.resources;
+            let Some(offer) = self.take_offer(*key) else {
+                continue;
+            };
+            match &mut hand {
+                Some(hand) => hand.remaining += &offer.resources,
+                None => {
+                    hand = Some(Hand {
+                        framework,
+                        framework_id: offer.framework_id.clone(),
+                        agent: offer.agent,
+                        agent_id: offer.agent_id.clone(),
+                        role: offer.role.clone(),
+                        remaining: offer.resources.clone(),
+                    });
+                }
             }
         }
         if let Some(entry) = self.frameworks.get_mut(framework) {
             entry.counters.offers_accepted += keys.len() as u64;
         }
-        Some(Hand {
-            framework,
-            framework_id: first.framework_id.clone(),
-            agent: first.agent,
-            agent_id: first.agent_id.clone(),
-            role: first.role.clone(),
-            remaining,
-        })
+        hand
     }
 
     /// The offers cannot be used: those that are valid are given up, every task is refused.

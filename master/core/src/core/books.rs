@@ -48,6 +48,8 @@ pub(super) struct FrameworkBook {
     pub(super) agents: BTreeSet<AgentKey>,
     /// What it asked for with `RECONCILE` and was not told yet.
     pub(super) reconciling: Reconciling,
+    /// What its last task of plain amounts uses. Tasks are mostly alike: those in a row share one bag.
+    pub(super) last_used: Resources,
     /// Its removal waits for the registry.
     pub(super) removing: Option<Removing>,
 }
@@ -67,6 +69,15 @@ impl MasterCore {
         let framework = task.framework;
         let id = (framework, task.task_id.clone());
         let terminal = task.state().is_terminal();
+        // Volumes may be equal and yet appear in different places: what is more than an amount stays as it came.
+        if task.resources.iter().all(|r| r.traits.is_plain())
+            && let Some(book) = self.framework_books.get_mut(framework)
+        {
+            if book.last_used != task.resources {
+                book.last_used = task.resources;
+            }
+            task.resources = book.last_used.clone();
+        }
         let resources = task.resources.clone();
         let key = self.tasks.insert(task);
         self.task_ids.insert(id, key);

@@ -242,17 +242,17 @@ fn check_sessions(core: &MasterCore) -> Checked {
             format!("{stream:?} is not its framework's")
         })?;
     }
-    for (link, used) in &core.links {
-        let holds = match used {
-            LinkUse::Agent(agent) => core.agent_books.get(*agent).and_then(|b| b.link) == Some(*link),
-            LinkUse::Admitting(address) => core.admitting.contains_key(address),
-            LinkUse::Returning(id) => core.guards.contains_key(id),
-        };
-        ensure(holds, || {
-            format!("{link:?} is used for {used:?}, which does not know it")
-        })?;
+    let stranger = core.links.exception(|link, used| match used {
+        LinkUse::Agent(agent) => core.agent_books.get(*agent).and_then(|b| b.link) == Some(*link),
+        LinkUse::Admitting(address) => core.admitting.contains_key(address),
+        LinkUse::Returning(id) => core.guards.contains_key(id),
+    });
+    match stranger {
+        None => Ok(()),
+        Some((link, used)) => Err(Broken(format!(
+            "{link:?} is used for {used:?}, which does not know it"
+        ))),
     }
-    Ok(())
 }
 
 fn check_timers(core: &MasterCore) -> Checked {

@@ -148,9 +148,17 @@ impl MasterCore {
     }
 }
 
-/// Keeps one status per run of equal states, without `data`.
+/// Keeps one status per run of equal states, without `data`. Its ids came with a message; those kept are the task's
+/// own, once for all.
 pub(super) fn push_status(task: &mut Task, mut status: TaskStatus) {
     status.wire = wire::retain(&status.wire, |field| field != task_status::DATA);
+    status.task_id = task.task_id.clone();
+    if status.agent_id.as_ref() == Some(&task.agent_id) {
+        status.agent_id = Some(task.agent_id.clone());
+    }
+    if status.executor_id == task.executor_id {
+        status.executor_id = task.executor_id.clone();
+    }
     match task.statuses.last_mut() {
         Some(last) if last.state == status.state => *last = status,
         _ => task.statuses.push(status),

@@ -13,7 +13,7 @@ impl MasterCore {
         let agent = match message {
             FromAgent::Register { agent } => return self.register(cx, link, agent),
             FromAgent::Reregister { agent, inventory } => return self.reregister(cx, link, agent, inventory),
-            _ => match self.links.get(&link) {
+            _ => match self.links.find(&link) {
                 Some(LinkUse::Agent(agent)) => *agent,
                 // The agent's registration is under way, or its link was given up: it will tell everything again.
                 _ => {

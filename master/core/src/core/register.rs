@@ -35,11 +35,11 @@ pub(super) struct Admission {
 impl MasterCore {
     pub(super) fn register(&mut self, cx: &mut Cx, link: LinkId, spec: AgentSpec) {
         self.counters.add("messages_register_slave");
-        if let Some(LinkUse::Agent(agent)) = self.links.get(&link) {
+        if let Some(LinkUse::Agent(agent)) = self.links.find(&link) {
             let agent = *agent;
             return self.say_registered(cx, agent);
         }
-        if self.links.contains_key(&link) {
+        if self.links.find(&link).is_some() {
             return self.note(
                 cx,
                 "register_agent",
@@ -164,7 +164,7 @@ impl MasterCore {
             reregistered_time: None,
             connected: false,
             active: false,
-            usage: BTreeMap::new(),
+            used: BTreeMap::new(),
             executors: BTreeMap::new(),
         });
         self.agent_books.insert(agent, Default::default());

@@ -65,7 +65,7 @@ impl MasterCore {
             );
             return self.shut_agent_down(cx, link, "Agent has been marked gone");
         }
-        match self.links.get(&link) {
+        match self.links.find(&link) {
             None => {}
             Some(LinkUse::Agent(agent)) if self.agent_ids.get(&id) == Some(*agent) => {}
             Some(LinkUse::Returning(other)) if *other == id => {}
@@ -135,7 +135,7 @@ impl MasterCore {
         }
         self.cancel_removal(&id);
         // An agent that is still connected over another link goes on being that until the return is done.
-        if !matches!(self.links.get(&link), Some(LinkUse::Agent(_))) {
+        if !matches!(self.links.find(&link), Some(LinkUse::Agent(_))) {
             self.links.insert(link, LinkUse::Returning(id.clone()));
         }
         let back = Return {
@@ -158,7 +158,7 @@ impl MasterCore {
 
     fn park(&mut self, cx: &mut Cx, id: AgentId, parked: Parked) {
         let link = parked.link;
-        if !matches!(self.links.get(&link), Some(LinkUse::Agent(_))) {
+        if !matches!(self.links.find(&link), Some(LinkUse::Agent(_))) {
             self.links.insert(link, LinkUse::Returning(id.clone()));
         }
         let old = self.parked.insert(id, parked);
@@ -177,7 +177,7 @@ impl MasterCore {
             spec,
             inventory,
         }) = self.parked.remove(id)
-            && self.links.contains_key(&link)
+            && self.links.find(&link).is_some()
         {
             self.come_back(cx, id.clone(), link, spec, inventory);
         }
@@ -192,7 +192,7 @@ impl MasterCore {
 
     pub(super) fn return_refused(&mut self, cx: &mut Cx, back: Return, reason: &Arc<str>) {
         self.note(cx, "reregister_agent", reason.clone(), None, Some(&back.id));
-        if self.links.contains_key(&back.link) {
+        if self.links.find(&back.link).is_some() {
             self.close_link(cx, back.link);
             if let Some(agent) = self.agent_ids.get(&back.id)
                 && self.agent_books.get(agent).and_then(|b| b.link) == Some(back.link)

@@ -43,7 +43,7 @@ impl MasterCore {
         self.drop_missing_executors(cx, agent, &taken.executors);
         self.forget_lost_tasks(&id);
         self.make_room(cx, agent);
-        let live = self.links.contains_key(&link);
+        let live = self.links.find(&link).is_some();
         if live {
             self.connect_agent(cx, agent, link);
         } else if known.is_none() {

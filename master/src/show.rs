@@ -36,19 +36,12 @@ pub(crate) fn time(at: Wall) -> v1::TimeInfo {
 /// What is used on an agent, over all frameworks.
 pub(crate) fn used(agent: &Agent) -> Resources {
     let mut sum = Resources::new();
-    agent.usage.values().for_each(|usage| sum += &usage.used);
+    agent.used.values().for_each(|used| sum += used);
     sum
 }
 
-/// What of an agent is offered, over all frameworks.
-pub(crate) fn offered(agent: &Agent) -> Resources {
-    let mut sum = Resources::new();
-    agent.usage.values().for_each(|usage| sum += &usage.offered);
-    sum
-}
-
-/// An agent of GET_AGENTS and AGENT_ADDED.
-pub(crate) fn agent(agent: &Agent) -> response::get_agents::Agent {
+/// An agent of GET_AGENTS and AGENT_ADDED, and what of it is offered, over all frameworks.
+pub(crate) fn agent(agent: &Agent, offered: &Resources) -> response::get_agents::Agent {
     response::get_agents::Agent {
         agent_info: convert::agent::to_info(&agent.spec),
         active: agent.active && agent.connected,
@@ -58,7 +51,7 @@ pub(crate) fn agent(agent: &Agent) -> response::get_agents::Agent {
         reregistered_time: agent.reregistered_time.map(time),
         total_resources: resources(agent.total(), Format::Endpoint),
         allocated_resources: resources(&used(agent), Format::Endpoint),
-        offered_resources: resources(&offered(agent), Format::Endpoint),
+        offered_resources: resources(offered, Format::Endpoint),
         capabilities: convert::agent::capabilities(&agent.spec),
         deactivated: Some(false),
         ..Default::default()
@@ -248,27 +241,27 @@ pub(crate) fn roles(view: &View, whitelist: Option<&BTreeSet<RoleName>>) -> Vec<
             }
         }
     }
-    for (_, agent) in view.agents.iter() {
-        for (key, usage) in &agent.usage {
-            let Some(framework) = view.frameworks.get(*key) else {
-                continue;
-            };
-            for (bag, is_offer) in [(&usage.used, false), (&usage.offered, true)] {
-                for resource in bag.iter() {
-                    let Some(role) = &resource.allocation else {
-                        continue;
-                    };
-                    let entry = known.entry(role.clone()).or_default();
-                    entry.frameworks.insert(framework.id.clone());
-                    let sum = if is_offer {
-                        &mut entry.offered
-                    } else {
-                        &mut entry.allocated
-                    };
-                    sum.push(resource.clone());
-                }
+    for (key, usage) in view.usage() {
+        let Some(framework) = view.frameworks.get(key) else {
+            continue;
+        };
+        for (bag, is_offer) in [(&usage.used, false), (&usage.offered, true)] {
+            for resource in bag.iter() {
+                let Some(role) = &resource.allocation else {
+                    continue;
+                };
+                let entry = known.entry(role.clone()).or_default();
+                entry.frameworks.insert(framework.id.clone());
+                let sum = if is_offer {
+                    &mut entry.offered
+                } else {
+                    &mut entry.allocated
+                };
+                sum.push(resource.clone());
             }
         }
+    }
+    for (_, agent) in view.agents.iter() {
         for resource in agent.total().iter() {
             if let Some(role) = resource.reservation_role() {
                 known

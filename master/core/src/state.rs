@@ -107,7 +107,7 @@ impl Task {
     }
 }
 
-/// What one framework has on one agent.
+/// What a framework has: summed up for readers, see [`crate::View::usage`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
     /// By its tasks and executors.
@@ -131,8 +131,8 @@ pub struct Agent {
     pub connected: bool,
     /// Whether offers of it are made.
     pub active: bool,
-    /// Per framework, what it has here.
-    pub usage: BTreeMap<FrameworkKey, Usage>,
+    /// Per framework, what its tasks and executors use here. What is offered is the sum of the offers.
+    pub used: BTreeMap<FrameworkKey, Resources>,
     /// Custom and default executors running here.
     pub executors: BTreeMap<(FrameworkKey, ExecutorId), Arc<ExecutorSpec>>,
 }

@@ -6,8 +6,8 @@
 use crate::counters::Counters;
 use crate::pages::{AgentKey, FrameworkKey, OfferKey, Snapshot, TaskKey};
 use crate::refusal::Note;
-use crate::state::{Agent, Framework, FrameworkState, Offer, RecoveredAgent, Task};
-use meseta_types::{AgentId, FrameworkId, Wall};
+use crate::state::{Agent, Framework, FrameworkState, Offer, RecoveredAgent, Task, Usage};
+use meseta_types::{AgentId, FrameworkId, Resources, Wall};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,5 +45,26 @@ impl View {
     /// A registered agent, by its id.
     pub fn agent(&self, id: &AgentId) -> Option<(AgentKey, &Arc<Agent>)> {
         self.agents.iter().find(|(_, a)| a.id == *id)
+    }
+
+    /// What each framework has, over all agents.
+    pub fn usage(&self) -> BTreeMap<FrameworkKey, Usage> {
+        let mut sums: BTreeMap<FrameworkKey, Usage> = BTreeMap::new();
+        for (framework, used) in self.agents.iter().flat_map(|(_, agent)| &agent.used) {
+            sums.entry(*framework).or_default().used += used;
+        }
+        for (_, offer) in self.offers.iter() {
+            sums.entry(offer.framework).or_default().offered += &offer.resources;
+        }
+        sums
+    }
+
+    /// What of each agent is offered, over all frameworks.
+    pub fn offered(&self) -> BTreeMap<AgentKey, Resources> {
+        let mut sums: BTreeMap<AgentKey, Resources> = BTreeMap::new();
+        for (_, offer) in self.offers.iter() {
+            *sums.entry(offer.agent).or_default() += &offer.resources;
+        }
+        sums
     }
 }

@@ -61,8 +61,9 @@ pub(super) async fn state(master: &Arc<Master>, parts: &Parts) -> Result<Respons
     from_view(master, parts, move |view, _, out| {
         let mut state = Object::begin(out)?;
         facts(&of, view, with_flags, &mut state)?;
-        let agents = view.agents.iter().map(|(_, agent)| agent);
-        state.list("slaves", agents, |agent, out| agents::agent(agent, out)?.end())?;
+        state.list("slaves", agents::with_offered(view), |agent, out| {
+            agents::agent(&agent, out)?.end()
+        })?;
         state.list(
             "recovered_slaves",
             view.recovered_agents.values(),
@@ -147,10 +148,9 @@ pub(super) async fn state_summary(master: &Arc<Master>, parts: &Parts) -> Result
             if let Some(cluster) = &of.config.cluster {
                 state.text("cluster", cluster)?;
             }
-            let agents = view.agents.iter().map(|(_, agent)| agent);
-            state.list("slaves", agents, |agent, out| {
-                let mut shown = agents::agent(agent, out)?;
-                counts.write_agent(agent, view, &mut shown)?;
+            state.list("slaves", agents::with_offered(view), |agent, out| {
+                let mut shown = agents::agent(&agent, out)?;
+                counts.write_agent(agent.0, view, &mut shown)?;
                 shown.end()
             })?;
             frameworks::summaries(view, &counts, state)
@@ -164,8 +164,7 @@ pub(super) async fn slaves(master: &Arc<Master>, parts: &Parts) -> Result<Respon
         let wanted = query.get("slave_id");
         let is_wanted = |id: &str| wanted.is_none_or(|wanted| wanted == id);
         Object::whole(out, |state| {
-            let agents = view.agents.iter().map(|(_, agent)| agent);
-            let agents = agents.filter(|agent| is_wanted(agent.id.as_str()));
+            let agents = agents::with_offered(view).filter(|(agent, _)| is_wanted(agent.id.as_str()));
             state.list("slaves", agents, agents::full)?;
             let recovered = view.recovered_agents.values();
             let recovered = recovered.filter(|agent| is_wanted(agent.id.as_str()));

@@ -113,7 +113,7 @@ fn of_resources(view: &View, samples: &mut Vec<Sample>) {
     let (mut total, mut used) = (Resources::new(), Resources::new());
     for (_, agent) in view.agents.iter() {
         total += agent.total();
-        agent.usage.values().for_each(|usage| used += &usage.used);
+        agent.used.values().for_each(|by_framework| used += by_framework);
     }
     for (kind, total, used) in [
         ("", total.nonrevocable(), used.nonrevocable()),
@@ -134,10 +134,10 @@ fn of_allocator(view: &View, samples: &mut Vec<Sample>) {
     let (mut total, mut out) = (Resources::new(), Resources::new());
     for (_, agent) in view.agents.iter() {
         total += agent.total();
-        for usage in agent.usage.values() {
-            out += &usage.used;
-            out += &usage.offered;
-        }
+    }
+    for usage in view.usage().values() {
+        out += &usage.used;
+        out += &usage.offered;
     }
     for name in ["cpus", "mem", "disk"] {
         let prefix = format!("allocator/mesos/resources/{name}");

@@ -7,7 +7,7 @@ mod check;
 mod events;
 mod state;
 
-pub(super) use state::{offers_by_framework, usage_by_framework};
+pub(super) use state::offers_by_framework;
 
 use super::check_method;
 use super::files;

@@ -9,7 +9,7 @@ use crate::index::Few;
 use crate::io::{LinkId, RequestId, StreamId, Subscribe};
 use crate::pages::{AgentKey, FrameworkKey, OfferKey, TaskKey};
 use crate::ring::Ring;
-use crate::state::{Offer, Task, TaskList, Usage};
+use crate::state::{Offer, Task, TaskList};
 use meseta_types::task::ExecutorSpec;
 use meseta_types::{AgentId, ExecutorId, Resources};
 use std::collections::BTreeSet;
@@ -65,7 +65,7 @@ pub(super) struct Removing {
 
 impl MasterCore {
     /// Takes a task of the active list in: indexed, listed, its resources charged.
-    pub(super) fn insert_task(&mut self, task: Task, agent: AgentKey) -> TaskKey {
+    pub(super) fn insert_task(&mut self, mut task: Task, agent: AgentKey) -> TaskKey {
         let framework = task.framework;
         let id = (framework, task.task_id.clone());
         let terminal = task.state().is_terminal();
@@ -223,18 +223,16 @@ impl MasterCore {
         if what.is_empty() {
             return;
         }
-        if let Some(usage) = self.usage(agent, framework) {
-            usage.used += what;
-        }
-    }
-
-    /// What a framework has on an agent. One that has nothing there yet is listed there from now on.
-    fn usage(&mut self, agent: AgentKey, framework: FrameworkKey) -> Option<&mut Usage> {
-        match self.agents.get_mut(agent)?.usage.entry(framework) {
-            Entry::Occupied(known) => Some(known.into_mut()),
-            Entry::Vacant(new) => {
-                self.framework_books.get_mut(framework)?.agents.insert(agent);
-                Some(new.insert(Usage::default()))
+        let Some(entry) = self.agents.get_mut(agent) else {
+            return;
+        };
+        match entry.used.entry(framework) {
+            Entry::Occupied(mut used) => *used.get_mut() += what,
+            Entry::Vacant(first) => {
+                first.insert(what.clone());
+                if let Some(book) = self.framework_books.get_mut(framework) {
+                    book.agents.insert(agent);
+                }
             }
         }
     }
@@ -250,28 +248,30 @@ impl MasterCore {
         if what.is_empty() {
             return;
         }
-        if let Some(usage) = self
-            .agents
-            .get_mut(agent)
-            .and_then(|a| a.usage.get_mut(&framework))
+        if let Some(entry) = self.agents.get_mut(agent)
+            && let Some(used) = entry.used.get_mut(&framework)
         {
-            usage.used -= what;
+            *used -= what;
+            if used.is_empty() {
+                entry.used.remove(&framework);
+                self.unlist_if_idle(agent, framework);
+            }
         }
         self.sharing.recover(cx.now, framework, agent, what, None);
-        self.drop_empty_usage(agent, framework);
     }
 
-    /// Takes an outstanding offer in, its resources counted as offered.
+    /// Takes an outstanding offer in.
     pub(super) fn insert_offer(&mut self, offer: Offer) -> OfferKey {
         let (id, agent, framework) = (offer.id.clone(), offer.agent, offer.framework);
-        let resources = offer.resources.clone();
         let key = self.offers.insert(offer);
         self.offer_ids.insert(id, key);
-        if let Some(usage) = self.usage(agent, framework) {
-            usage.offered += &resources;
-        }
         if let Some(book) = self.agent_books.get_mut(agent) {
             book.offers.insert(key);
+        }
+        if !self.uses(framework, agent)
+            && let Some(book) = self.framework_books.get_mut(framework)
+        {
+            book.agents.insert(agent);
         }
         key
     }
@@ -284,33 +284,23 @@ impl MasterCore {
         if let Some(book) = self.agent_books.get_mut(offer.agent) {
             book.offers.remove(key);
         }
-        if let Some(usage) = self
-            .agents
-            .get_mut(offer.agent)
-            .and_then(|a| a.usage.get_mut(&offer.framework))
-        {
-            usage.offered -= &offer.resources;
-        }
-        self.drop_empty_usage(offer.agent, offer.framework);
+        self.unlist_if_idle(offer.agent, offer.framework);
         Some(offer)
     }
 
-    /// A framework that has nothing on an agent is not listed there.
-    fn drop_empty_usage(&mut self, agent: AgentKey, framework: FrameworkKey) {
-        let Some(entry) = self.agents.get(agent) else {
-            return;
-        };
-        let nothing = entry
-            .usage
-            .get(&framework)
-            .is_some_and(|u| u.used.is_empty() && u.offered.is_empty());
-        if nothing {
-            if let Some(entry) = self.agents.get_mut(agent) {
-                entry.usage.remove(&framework);
-            }
-            if let Some(book) = self.framework_books.get_mut(framework) {
-                book.agents.remove(&agent);
-            }
+    pub(super) fn uses(&self, framework: FrameworkKey, agent: AgentKey) -> bool {
+        let entry = self.agents.get(agent);
+        entry.is_some_and(|entry| entry.used.contains_key(&framework))
+    }
+
+    /// A framework that has nothing on an agent, not even an offer, is not listed there.
+    fn unlist_if_idle(&mut self, agent: AgentKey, framework: FrameworkKey) {
+        let to_it = |key| self.offers.get(key).is_some_and(|o| o.framework == framework);
+        if !self.uses(framework, agent)
+            && !self.offers_of(agent).any(to_it)
+            && let Some(book) = self.framework_books.get_mut(framework)
+        {
+            book.agents.remove(&agent);
         }
     }
 }

@@ -193,11 +193,14 @@ fn check_agent(core: &MasterCore, agent: AgentKey, entry: &Agent, sums: &Sums) -
     })?;
     let none = BTreeMap::new();
     let summed = sums.get(&agent).unwrap_or(&none);
-    ensure(*summed == entry.usage, || {
-        format!("{}: kept {:?}, summed up {summed:?}", at(), entry.usage)
+    let mut used = summed.clone();
+    used.retain(|_, usage| !usage.used.is_empty());
+    let used: BTreeMap<_, _> = used.into_iter().map(|(key, usage)| (key, usage.used)).collect();
+    ensure(used == entry.used, || {
+        format!("{}: kept {:?}, summed up {used:?}", at(), entry.used)
     })?;
     let mut taken = Resources::new();
-    for usage in entry.usage.values() {
+    for usage in summed.values() {
         taken += &usage.used.unallocated();
         taken += &usage.offered.unallocated();
     }

@@ -97,14 +97,16 @@ impl MasterCore {
     }
 
     pub(super) fn rescind_offers_of(&mut self, cx: &mut Cx, agent: AgentKey) {
-        let offers: Vec<OfferKey> = self
-            .agent_books
-            .get(agent)
-            .map(|b| b.offers.iter().collect())
-            .unwrap_or_default();
+        let offers: Vec<OfferKey> = self.offers_of(agent).collect();
         for key in offers {
             self.rescind(cx, key);
         }
+    }
+
+    /// Outstanding offers of an agent, in their order.
+    pub(super) fn offers_of(&self, agent: AgentKey) -> impl Iterator<Item = OfferKey> {
+        let book = self.agent_books.get(agent);
+        book.into_iter().flat_map(|book| book.offers.iter())
     }
 
     /// The framework left some of its roles: offers for those are taken back.
@@ -130,15 +132,12 @@ impl MasterCore {
         }
     }
 
-    /// Its outstanding offers, in their order.
-    fn offers_to(&self, framework: FrameworkKey) -> BTreeSet<OfferKey> {
-        let agents = self.framework_books.get(framework).map(|b| b.agents.iter());
-        let of_agents = agents
-            .into_iter()
-            .flatten()
-            .filter_map(|agent| self.agent_books.get(*agent))
-            .flat_map(|book| book.offers.iter());
-        of_agents
+    /// Outstanding offers to a framework, in their order.
+    pub(super) fn offers_to(&self, framework: FrameworkKey) -> BTreeSet<OfferKey> {
+        let book = self.framework_books.get(framework);
+        let agents = book.into_iter().flat_map(|book| book.agents.iter());
+        agents
+            .flat_map(|agent| self.offers_of(*agent))
             .filter(|key| self.offers.get(*key).is_some_and(|o| o.framework == framework))
             .collect()
     }

@@ -148,10 +148,8 @@ impl MasterCore {
             .tasks
             .iter()
             .filter_map(|key| self.agent_ids.get(&self.tasks.get(*key)?.agent_id));
-        let used = book.agents.iter().copied().filter(|agent| {
-            let usage = self.agents.get(*agent).and_then(|a| a.usage.get(&framework));
-            usage.is_some_and(|u| !u.used.is_empty())
-        });
+        let agents = book.agents.iter().copied();
+        let used = agents.filter(|agent| self.uses(framework, *agent));
         tasks.chain(used).collect()
     }
 

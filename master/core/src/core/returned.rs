@@ -361,9 +361,11 @@ impl MasterCore {
             return;
         };
         let (mut used, mut offered) = (Resources::new(), Resources::new());
-        for usage in entry.usage.values() {
-            used += &usage.used.unallocated();
-            offered += &usage.offered.unallocated();
+        for by_framework in entry.used.values() {
+            used += &by_framework.unallocated();
+        }
+        for offer in self.offers_of(agent).filter_map(|key| self.offers.get(key)) {
+            offered += &offer.resources.unallocated();
         }
         let total = entry.total().unallocated();
         let smaller = !total.contains(&used);

@@ -316,9 +316,13 @@ impl MasterCore {
             .into_iter()
             .flat_map(|b| b.agents.iter())
         {
-            if let Some(usage) = self.agents.get(*agent).and_then(|a| a.usage.get(&framework)) {
-                allocated += &usage.used;
-                offered += &usage.offered;
+            if let Some(used) = self.agents.get(*agent).and_then(|a| a.used.get(&framework)) {
+                allocated += used;
+            }
+        }
+        for key in self.offers_to(framework) {
+            if let Some(offer) = self.offers.get(key) {
+                offered += &offer.resources;
             }
         }
         cx.operator(match new {

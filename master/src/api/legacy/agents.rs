@@ -2,6 +2,7 @@
 
 use super::json::Object;
 use crate::show;
+use meseta_master_core::View;
 use meseta_master_core::state::{Agent, RecoveredAgent};
 use meseta_proto::convert::resource::{Format, to_proto};
 use meseta_proto::json::to_vec;
@@ -10,6 +11,7 @@ use meseta_types::resource::{Scalar, Value};
 use meseta_types::{Resources, Role};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// Always shown, zero when there is none; in Mesos's order.
 const ALWAYS: [&str; 4] = ["disk", "mem", "gpus", "cpus"];
@@ -59,8 +61,22 @@ fn reserved(bag: &Resources) -> BTreeMap<Role, Resources> {
     by_role
 }
 
+/// An agent, and what of it is offered.
+type WithOffered<'a> = (&'a Arc<Agent>, Resources);
+
+/// All agents.
+pub(super) fn with_offered(view: &View) -> impl Iterator<Item = WithOffered<'_>> {
+    let mut offered = view.offered();
+    view.agents
+        .iter()
+        .map(move |(key, agent)| (agent, offered.remove(&key).unwrap_or_default()))
+}
+
 /// An agent, open for further members.
-pub(super) fn agent<'a>(agent: &Agent, out: &'a mut dyn Write) -> io::Result<Object<'a>> {
+pub(super) fn agent<'a>(
+    (agent, offered): &WithOffered<'_>,
+    out: &'a mut dyn Write,
+) -> io::Result<Object<'a>> {
     let info: v1::AgentInfo = show::carried(&agent.spec.wire);
     let mut shown = Object::begin(out)?;
     shown.text("id", agent.id.as_str())?;
@@ -78,9 +94,7 @@ pub(super) fn agent<'a>(agent: &Agent, out: &'a mut dyn Write) -> io::Result<Obj
     let total = agent.total();
     shown.object("resources", |object| resources(total, object))?;
     shown.object("used_resources", |object| resources(&show::used(agent), object))?;
-    shown.object("offered_resources", |object| {
-        resources(&show::offered(agent), object)
-    })?;
+    shown.object("offered_resources", |object| resources(offered, object))?;
     shown.object("reserved_resources", |object| {
         reserved(total)
             .iter()
@@ -97,8 +111,9 @@ pub(super) fn agent<'a>(agent: &Agent, out: &'a mut dyn Write) -> io::Result<Obj
 }
 
 /// An agent of `/slaves`: with the resources as messages, too.
-pub(super) fn full(of: &std::sync::Arc<Agent>, out: &mut dyn Write) -> io::Result<()> {
-    let mut shown = agent(of, out)?;
+pub(super) fn full(of: WithOffered<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut shown = agent(&of, out)?;
+    let (of, offered) = of;
     let total = of.total();
     shown.object("reserved_resources_full", |object| {
         reserved(total)
@@ -107,7 +122,7 @@ pub(super) fn full(of: &std::sync::Arc<Agent>, out: &mut dyn Write) -> io::Resul
     })?;
     messages("unreserved_resources_full", &total.unreserved(), &mut shown)?;
     messages("used_resources_full", &show::used(of), &mut shown)?;
-    messages("offered_resources_full", &show::offered(of), &mut shown)?;
+    messages("offered_resources_full", &offered, &mut shown)?;
     shown.end()
 }
 

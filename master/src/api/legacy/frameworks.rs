@@ -3,7 +3,7 @@
 use super::agents::resources;
 use super::json::Object;
 use super::tasks::{self, Counts};
-use crate::api::operator::{offers_by_framework, usage_by_framework};
+use crate::api::operator::offers_by_framework;
 use crate::show;
 use meseta_master_core::View;
 use meseta_master_core::pages::FrameworkKey;
@@ -38,7 +38,7 @@ impl<'a> Index<'a> {
             }
         }
         Index {
-            usage: usage_by_framework(view),
+            usage: view.usage(),
             offers: offers_by_framework(view),
             tasks,
             executors,
@@ -63,7 +63,7 @@ pub(super) fn lists(view: &View, id: Option<&str>, object: &mut Object<'_>) -> i
 
 /// The member `frameworks` of `/state-summary`.
 pub(super) fn summaries(view: &View, counts: &Counts, object: &mut Object<'_>) -> io::Result<()> {
-    let usage = usage_by_framework(view);
+    let usage = view.usage();
     let frameworks = view
         .frameworks
         .iter()

@@ -19,6 +19,7 @@ use meseta_proto::mesos::v1::master::Event;
 use meseta_proto::mesos::v1::master::event::{self, Type};
 use meseta_proto::prost::Message;
 use meseta_proto::{convert, json};
+use meseta_types::Resources;
 use std::io;
 use std::sync::Arc;
 
@@ -128,7 +129,8 @@ fn message(event: &OperatorEvent) -> Option<Event> {
         }
         OperatorEvent::AgentAdded(agent) => {
             message.agent_added = Some(event::AgentAdded {
-                agent: show::agent(agent),
+                // It has come just now: nothing of it is offered yet.
+                agent: show::agent(agent, &Resources::new()),
             });
             Type::AgentAdded
         }

@@ -94,7 +94,7 @@ fn write_executors(view: &View, number: u32, sink: &mut impl Sink) -> io::Result
 }
 
 fn write_frameworks(view: &View, number: u32, sink: &mut impl Sink) -> io::Result<()> {
-    let usage = usage_by_framework(view);
+    let usage = view.usage();
     let offers = offers_by_framework(view);
     sink.open("get_frameworks", number)?;
     for (name, number, completed) in [("frameworks", 1, false), ("completed_frameworks", 2, true)] {
@@ -122,19 +122,6 @@ fn whole_framework(
     shown
 }
 
-/// What each framework has, over all agents.
-pub(in crate::api) fn usage_by_framework(view: &View) -> BTreeMap<FrameworkKey, Usage> {
-    let mut sums: BTreeMap<FrameworkKey, Usage> = BTreeMap::new();
-    for (_, agent) in view.agents.iter() {
-        for (key, usage) in &agent.usage {
-            let sum = sums.entry(*key).or_default();
-            sum.used += &usage.used;
-            sum.offered += &usage.offered;
-        }
-    }
-    sums
-}
-
 /// The outstanding offers of each framework.
 pub(in crate::api) fn offers_by_framework(view: &View) -> BTreeMap<FrameworkKey, Vec<&Arc<Offer>>> {
     let mut offers: BTreeMap<FrameworkKey, Vec<&Arc<Offer>>> = BTreeMap::new();
@@ -146,10 +133,11 @@ pub(in crate::api) fn offers_by_framework(view: &View) -> BTreeMap<FrameworkKey,
 
 fn write_agents(view: &View, number: u32, sink: &mut impl Sink) -> io::Result<()> {
     sink.open("get_agents", number)?;
-    let agents = view
-        .agents
-        .iter()
-        .map(|(_, agent)| show::agent(agent).encode_to_vec());
+    let offered = view.offered();
+    let agents = view.agents.iter().map(|(key, agent)| {
+        let offered = offered.get(&key).cloned().unwrap_or_default();
+        show::agent(agent, &offered).encode_to_vec()
+    });
     sink.list::<get_agents::Agent>("agents", 1, agents, Some(with_checkpoint))?;
     let recovered = view.recovered_agents.values();
     let recovered = recovered.map(|agent| show::recovered_agent(agent).encode_to_vec());

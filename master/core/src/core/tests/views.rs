@@ -21,12 +21,14 @@ fn usage_is_told_apart_by_framework_and_offers() {
     let view = env.core.view();
     let (_, agent) = view.agent(&agent_id("m-S0")).unwrap();
     let (key, _) = view.framework(&framework_id("m-0000")).unwrap();
-    let usage = &agent.usage[&key];
+    let used = "cpus(allocated: dev):1; mem(allocated: dev):128";
+    assert_eq!(agent.used[&key].to_string(), used);
+    let usage = &view.usage()[&key];
     assert_eq!(
-        usage.used.to_string(),
-        "cpus(allocated: dev):1; mem(allocated: dev):128"
+        (usage.used.to_string().as_str(), usage.offered.is_empty()),
+        (used, true)
     );
-    assert!(usage.offered.is_empty());
+    assert!(view.offered().is_empty());
 }
 
 #[test]

@@ -101,15 +101,10 @@ meseta_types::flags! {
         pub fetcher_stall_timeout: FlagDuration = "1mins";
         /// Largest request body.
         pub max_request_bytes: FlagBytes = "10MB";
-        /// Directory of the log file; unset: log to standard error only.
-        pub log_dir: Option<PathBuf>;
         /// A log file written by something else, to be shown as the agent's log.
         pub external_log_file: Option<PathBuf>;
-        /// Least severe messages logged: INFO, WARNING or ERROR.
-        pub logging_level: String = "INFO";
-        /// Log nothing to standard error.
-        pub quiet: bool = "false";
     }
+    and log
     foreign {
         "acls" = "": "there are no access rules in this release";
         "agent_features": "all features are always on";

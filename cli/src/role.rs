@@ -7,9 +7,9 @@
 mod agent;
 mod config;
 mod cron;
-mod framework;
 mod log;
 mod master;
+mod open;
 mod service;
 
 pub(crate) use agent::agent;
@@ -20,7 +20,8 @@ pub(crate) use service::service;
 
 use crate::failure::{Failure, exit};
 use config::{CONFIG_HELP, FlagFile};
-use meseta_types::flag::{Asked, Entry, FlagError, Sources};
+use meseta_types::flag::{Asked, Entry, FlagError, Logged, Sources};
+use open::Fault;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
@@ -73,26 +74,39 @@ fn parse<T>(
 }
 
 /// Says why a role cannot run (any more) and gives its exit code.
-fn fail(role: &str, code: u8, text: &str) -> u8 {
+fn fail(role: &str, (code, text): &Fault) -> u8 {
     tracing::error!("{text}");
     eprintln!("meseta {role}: {text}");
-    code
+    *code
 }
 
-/// Runs a server to its end on a runtime of its own.
-fn run(role: &str, unwritten: log::Unwritten, serve: impl Future<Output = u8>) -> ExitCode {
-    let code = run_to_end(role, serve);
-    unwritten.flush();
-    code
-}
-
-fn run_to_end(role: &str, serve: impl Future<Output = u8>) -> ExitCode {
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return ExitCode::from(fail(role, exit::FAILED, &error.to_string())),
+/// From the arguments to the exit code: flags, log, runtime, and the server until it ends.
+fn start<T: Logged>(
+    role: &'static str,
+    words: impl Iterator<Item = OsString>,
+    table: &[Entry],
+    parsed: impl FnOnce(Vec<String>, &Sources<'_>) -> Result<Asked<T>, FlagError>,
+    serve: impl AsyncFnOnce(T, log::Log) -> Result<(), Fault>,
+) -> ExitCode {
+    let flags = match parse(role, words, table, parsed) {
+        Ok(flags) => flags,
+        Err(code) => return code,
     };
-    let code = runtime.block_on(serve);
-    // What still blocks (a file system that hangs, a name look-up) must not hold the process.
-    runtime.shutdown_background();
+    let log = match log::init(role, flags.logging_level(), flags.log_dir(), flags.quiet()) {
+        Ok(log) => log,
+        Err(error) => return ExitCode::from(fail(role, &(exit::USAGE, error.to_string()))),
+    };
+    let unwritten = log.unwritten.clone();
+    let ended = match Runtime::new() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(serve(flags, log));
+            // What still blocks (a file system that hangs, a name look-up) must not hold the process.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err((exit::FAILED, error.to_string())),
+    };
+    let code = ended.map_or_else(|fault| fail(role, &fault), |()| 0);
+    unwritten.flush();
     ExitCode::from(code)
 }

@@ -94,13 +94,8 @@ meseta_types::flags! {
         pub publish_per_framework_metrics: bool = "true";
         /// Largest request body.
         pub max_request_bytes: FlagBytes = "10MB";
-        /// Directory of the log file; unset: log to standard error only.
-        pub log_dir: Option<PathBuf>;
-        /// Least severe messages logged: INFO, WARNING or ERROR.
-        pub logging_level: String = "INFO";
-        /// Log nothing to standard error.
-        pub quiet: bool = "false";
     }
+    and log
     foreign {
         "acls" = "": "there are no access rules in this release";
         "credentials" = "": "requests are not authenticated in this release";

@@ -3,56 +3,33 @@
 //! Signals: SIGTERM and SIGINT leave its tasks running for the next start; SIGUSR1 unregisters (tasks end, the master
 //! declares them lost); SIGUSR2, which `meseta up` sends, ends the tasks with grace and keeps their last updates.
 
-use super::{fail, log, parse, run};
+use super::{Fault, log, start};
 use crate::failure::exit;
 use meseta_agent::{AgentFlags, Config, Ended, Env, Running};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-const ROLE: &str = "agent";
-
 /// From the arguments to the exit code.
 pub(crate) fn agent(words: impl Iterator<Item = OsString>) -> ExitCode {
-    let flags = match parse(ROLE, words, AgentFlags::TABLE, AgentFlags::parse) {
-        Ok(flags) => flags,
-        Err(code) => return code,
-    };
-    let log = match log::init(ROLE, &flags.logging_level, flags.log_dir.as_deref(), flags.quiet) {
-        Ok(log) => log,
-        Err(error) => return ExitCode::from(fail(ROLE, exit::USAGE, &error.to_string())),
-    };
-    let unwritten = log.unwritten.clone();
-    run(ROLE, unwritten, serve(flags, log))
+    start("agent", words, AgentFlags::TABLE, AgentFlags::parse, serve)
 }
 
-async fn serve(flags: AgentFlags, log: log::Log) -> u8 {
-    let config = match Config::from_flags(flags) {
-        Ok(config) => config,
-        Err(error) => return fail(ROLE, exit::USAGE, &error.to_string()),
+async fn serve(flags: AgentFlags, log: log::Log) -> Result<(), Fault> {
+    let failed = |text: String| (exit::FAILED, text);
+    let config = Config::from_flags(flags).map_err(|error| (exit::USAGE, error.to_string()))?;
+    let mut signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
+    let env = Env {
+        log_level: log.level,
+        ..Env::system().map_err(|error| failed(error.to_string()))?
     };
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return fail(ROLE, exit::FAILED, &error.to_string()),
-    };
-    let env = match Env::system() {
-        Ok(env) => Env {
-            log_level: log.level,
-            ..env
-        },
-        Err(error) => return fail(ROLE, exit::FAILED, &error.to_string()),
-    };
-    let running = match meseta_agent::start(config, env).await {
-        Ok(running) => running,
-        Err(error) => return fail(ROLE, exit::FAILED, &error.to_string()),
-    };
-    let ended = signals.obey(running).await;
-    match ended {
-        Ended::Left => 0,
-        Ended::Stopped(None) => 0,
-        Ended::Stopped(Some(order)) => fail(ROLE, exit::FAILED, &format!("shut down by the master: {order}")),
-        Ended::Incompatible(text) => fail(ROLE, exit::USAGE, &text),
-        Ended::Failed(text) => fail(ROLE, exit::FAILED, &text),
+    let started = meseta_agent::start(config, env).await;
+    let running = started.map_err(|error| failed(error.to_string()))?;
+    match signals.obey(running).await {
+        Ended::Left | Ended::Stopped(None) => Ok(()),
+        Ended::Stopped(Some(order)) => Err(failed(format!("shut down by the master: {order}"))),
+        Ended::Incompatible(text) => Err((exit::USAGE, text.to_string())),
+        Ended::Failed(text) => Err(failed(text.to_string())),
     }
 }
 

@@ -44,9 +44,13 @@ impl FlagFile {
         read(&text, table).map(FlagFile).map_err(wrong)
     }
 
-    /// The value of the variable `MESOS_NAME`: asked for last, after everything the environment may have.
+    /// The value of an ancestor's variable, such as `MESOS_NAME`: asked for last, after everything the environment may
+    /// have.
     pub(super) fn value(&self, variable: &str) -> Option<String> {
-        let name = variable.strip_prefix("MESOS_")?.to_ascii_lowercase();
+        let mut ancestors = ["MESOS_", "MARATHON_", "CHRONOS_"].iter();
+        let name = ancestors
+            .find_map(|ancestor| variable.strip_prefix(ancestor))?
+            .to_ascii_lowercase();
         self.0.get(&name).cloned()
     }
 }

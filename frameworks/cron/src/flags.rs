@@ -30,7 +30,7 @@ impl FlagValue for Seconds {
 
 meseta_types::flags! {
     /// Flags of `meseta cron`.
-    pub struct CronFlags for "meseta cron" {
+    pub struct CronFlags for "meseta cron" as "CHRONOS" {
         /// Masters to subscribe with: host:port, several separated by commas; any of them leads to the leader.
         pub master: String = "127.0.0.1:5050";
         /// Address to listen on.
@@ -85,13 +85,8 @@ meseta_types::flags! {
         pub http_notification_credentials: Option<String>;
         /// Name of the cluster, before the subject of messages.
         pub cluster_name: Option<String>;
-        /// Directory of the log file; unset: log to standard error only.
-        pub log_dir: Option<PathBuf>;
-        /// Least severe messages logged: INFO, WARNING or ERROR.
-        pub logging_level: String = "INFO";
-        /// Log nothing to standard error.
-        pub quiet: bool = "false";
     }
+    and log
     foreign {
         "zk_hosts": "state is kept in --work_dir; there is no ZooKeeper in this release";
         "zk_path": "state is kept in --work_dir; there is no ZooKeeper in this release";

@@ -35,7 +35,7 @@ impl FlagValue for RolesFlag {
 
 meseta_types::flags! {
     /// Flags of `meseta service`.
-    pub struct ServiceFlags for "meseta service" {
+    pub struct ServiceFlags for "meseta service" as "MARATHON" {
         /// Masters to subscribe with: host:port, several separated by commas.
         pub master: String = "127.0.0.1:5050";
         /// Address to listen on.
@@ -92,13 +92,8 @@ meseta_types::flags! {
         pub http_realm: String = "Mesosphere";
         /// Origins that browsers may call from, separated by commas; * for all.
         pub access_control_allow_origin: Option<String>;
-        /// Least severe messages that are logged: INFO, WARNING or ERROR.
-        pub logging_level: String = "INFO";
-        /// Folder of the log file; none is written when unset.
-        pub log_dir: Option<PathBuf>;
-        /// Whether nothing is logged to standard error.
-        pub quiet: bool = "false";
     }
+    and log
     foreign {
         "backup_location" = "": "backups of another process's state are not read";
         "default_accepted_resource_roles" = "*": "roles that apps may use are set by --accepted_resource_roles_default_behavior";
@@ -110,7 +105,7 @@ meseta_types::flags! {
         "draining_seconds": "maintenance windows are not looked at in this release";
         "enable_tracing": "there is no tracing to switch on";
         "env_vars_prefix" = "": "variables have no prefix in this release";
-        "event_stream_max_outstanding_messages": "it is always 1024";
+        "event_stream_max_outstanding_messages": "an event stream may lag by so many bytes, not messages";
         "executor" = "//cmd": "custom executors are not supported in this release";
         "gc_actor_scan_batch_size": "old definitions go at once";
         "gpu_scheduling_behavior" = "restricted": "agents with GPUs are the master's concern";
@@ -178,6 +173,26 @@ mod tests {
             panic!("{asked:?}")
         };
         assert_eq!((flags.http_port, warnings.len()), (0, 2));
+        let env = |name: &str| match name {
+            "MARATHON_MASTER" => Some("10.0.0.2:5050".to_owned()),
+            "MARATHON_HTTP_PORT" => Some("8081".to_owned()),
+            "MESETA_HTTP_PORT" => Some("8082".to_owned()),
+            // Of the agent that a framework may run on as a task.
+            "MESOS_HOSTNAME" => Some("agent-1".to_owned()),
+            _ => None,
+        };
+        let sources = Sources {
+            env: &env,
+            ..Sources::none()
+        };
+        let asked = ServiceFlags::parse([], &sources);
+        let Ok(Asked::Run(flags, _)) = asked else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(
+            (flags.master.as_str(), flags.http_port, flags.hostname),
+            ("10.0.0.2:5050", 8082, None)
+        );
         let refused = ServiceFlags::parse(["--plugin_dir=/x".to_owned()], &Sources::none());
         assert!(refused.is_err());
     }

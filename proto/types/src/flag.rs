@@ -1,7 +1,8 @@
 //! Flags of the servers: one entry per flag says its name, type, default, older names and help.
 //!
 //! The entry, written once with [`flags!`](crate::flags), yields the typed field, the parsing of `--name=value`, `--name value`,
-//! `--name` and `--no-name` for switches, the environment (`MESETA_NAME`, then `MESOS_NAME`), `--help` and what
+//! `--name` and `--no-name` for switches, the environment (`MESETA_NAME`, then the ancestor's `MESOS_NAME`,
+//! `MARATHON_NAME` or `CHRONOS_NAME`), `--help` and what
 //! `/flags` shows. The syntax and the spelling of values are Mesos's (its `docs/configuration` pages), so that an
 //! existing unit file works. Called by the master's, the agent's and the frameworks' shells; never reads the
 //! environment or a file by itself: both come in as [`Sources`].
@@ -38,6 +39,19 @@ pub struct Foreign {
     pub only: Option<&'static str>,
     /// Why, for the warning or the error.
     pub why: &'static str,
+}
+
+/// A program, and what it understands.
+#[derive(Debug)]
+pub struct Program {
+    /// As people type it.
+    pub name: &'static str,
+    /// Whose variables are read besides our own: `MESOS`, `MARATHON`, `CHRONOS`.
+    pub ancestor: &'static str,
+    /// Its flags.
+    pub table: &'static [Entry],
+    /// Flags of the ancestor that have no field.
+    pub foreign: &'static [Foreign],
 }
 
 /// Where values come from besides the arguments.
@@ -145,10 +159,20 @@ fn suggestions(nearest: &[&str]) -> String {
     }
 }
 
+/// What the flags of every server say of its log.
+pub trait Logged {
+    /// `--log_dir`.
+    fn log_dir(&self) -> Option<&std::path::Path>;
+    /// `--logging_level`.
+    fn logging_level(&self) -> &str;
+    /// `--quiet`.
+    fn quiet(&self) -> bool;
+}
+
 /// The text of `--help`: every flag with type, default and help.
-pub fn help(program: &str, table: &[Entry]) -> String {
+pub fn help(program: &str, ancestor: &str, table: &[Entry]) -> String {
     let mut text = format!(
-        "Usage: {program} [--name=value ...]\n\nEvery flag is also read from MESETA_NAME or MESOS_NAME.\n\n"
+        "Usage: {program} [--name=value ...]\n\nEvery flag is also read from MESETA_NAME or {ancestor}_NAME.\n\n"
     );
     for entry in table {
         let shown = match entry.kind {
@@ -171,6 +195,9 @@ pub fn help(program: &str, table: &[Entry]) -> String {
 }
 
 /// Declares a struct of flags from one entry per flag.
+///
+/// `for "program" as "ANCESTOR"` names the ancestor whose variables are read besides `MESETA_NAME`; `MESOS` unless it is
+/// given. `and log` behind the entries adds those of every server's log (see [`Logged`](crate::flag::Logged)).
 ///
 /// ```
 /// use meseta_types::flag::{Asked, FlagDuration, Sources};
@@ -195,7 +222,41 @@ pub fn help(program: &str, table: &[Entry]) -> String {
 macro_rules! flags {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident for $program:literal {
+        $vis:vis struct $name:ident for $program:literal $( as $ancestor:literal )? { $($entries:tt)* }
+        and log
+        foreign { $($foreign:tt)* }
+    ) => {
+        $crate::flags! {
+            $(#[$meta])*
+            $vis struct $name for $program $( as $ancestor )? {
+                $($entries)*
+                /// Directory of the log file; unset: log to standard error only.
+                pub log_dir: Option<std::path::PathBuf>;
+                /// Least severe messages logged: INFO, WARNING or ERROR.
+                pub logging_level: String = "INFO";
+                /// Log nothing to standard error.
+                pub quiet: bool = "false";
+            }
+            foreign { $($foreign)* }
+        }
+
+        impl $crate::flag::Logged for $name {
+            fn log_dir(&self) -> Option<&std::path::Path> {
+                self.log_dir.as_deref()
+            }
+
+            fn logging_level(&self) -> &str {
+                &self.logging_level
+            }
+
+            fn quiet(&self) -> bool {
+                self.quiet
+            }
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident for $program:literal $( as $ancestor:literal )? {
             $(
                 $(#[doc = $help:literal])+
                 pub $field:ident $( ( $($alias:literal),+ ) )? : $ty:ty $( = $default:literal )? ;
@@ -231,7 +292,13 @@ macro_rules! flags {
                 args: impl IntoIterator<Item = String>,
                 sources: &$crate::flag::Sources<'_>,
             ) -> Result<$crate::flag::Asked<Self>, $crate::flag::FlagError> {
-                let raw = match $crate::flag::Raw::collect($program, Self::TABLE, Self::FOREIGN, args, sources)? {
+                let program = $crate::flag::Program {
+                    name: $program,
+                    ancestor: [ $( $ancestor, )? "MESOS" ][0],
+                    table: Self::TABLE,
+                    foreign: Self::FOREIGN,
+                };
+                let raw = match $crate::flag::Raw::collect(&program, args, sources)? {
                     $crate::flag::Asked::Run(raw, warnings) => (raw, warnings),
                     $crate::flag::Asked::Help(text) => return Ok($crate::flag::Asked::Help(text)),
                     $crate::flag::Asked::Version => return Ok($crate::flag::Asked::Version),

@@ -1,6 +1,6 @@
 //! From arguments and environment to one text per flag. Types come after, in `value.rs`.
 
-use super::{Asked, Entry, FlagError, FlagValue, Foreign, Kind, Sources, help};
+use super::{Asked, Entry, FlagError, FlagValue, Foreign, Kind, Program, Sources, help};
 use std::collections::BTreeMap;
 
 /// The texts given for the flags of one table.
@@ -45,13 +45,13 @@ impl Names {
 impl Raw {
     /// Collects what is said about the flags of `table`; the command line wins over the environment.
     pub fn collect(
-        program: &str,
-        table: &'static [Entry],
-        foreign: &'static [Foreign],
+        program: &Program,
         args: impl IntoIterator<Item = String>,
         sources: &Sources<'_>,
     ) -> Result<Asked<Raw>, FlagError> {
+        let Program { table, foreign, .. } = *program;
         let names = Names { table, foreign };
+        let help = || Asked::Help(help(program.name, program.ancestor, table));
         let mut raw = Raw {
             texts: BTreeMap::new(),
             table,
@@ -60,7 +60,7 @@ impl Raw {
         let mut args = args.into_iter().peekable();
         while let Some(arg) = args.next() {
             if arg == "-h" {
-                return Ok(Asked::Help(help(program, table)));
+                return Ok(help());
             }
             let Some(body) = arg.strip_prefix("--") else {
                 return Err(FlagError::NotAFlag(arg));
@@ -71,7 +71,7 @@ impl Raw {
             };
             let name = name.replace('-', "_");
             match name.as_str() {
-                "help" => return Ok(Asked::Help(help(program, table))),
+                "help" => return Ok(help()),
                 "version" => return Ok(Asked::Version),
                 _ => {}
             }
@@ -108,22 +108,22 @@ impl Raw {
                 Named::Foreign(foreign) => warnings.extend(accept_foreign(foreign, value)?),
             }
         }
-        raw.add_environment(sources);
+        raw.add_environment(program.ancestor, sources);
         for foreign in foreign {
-            if let Some(value) = from_environment(foreign.name, sources) {
+            if let Some(value) = from_environment(foreign.name, program.ancestor, sources) {
                 warnings.extend(accept_foreign(foreign, value)?);
             }
         }
         Ok(Asked::Run(raw, warnings))
     }
 
-    fn add_environment(&mut self, sources: &Sources<'_>) {
+    fn add_environment(&mut self, ancestor: &str, sources: &Sources<'_>) {
         for entry in self.table {
             if self.texts.contains_key(entry.name) {
                 continue;
             }
             let mut names = std::iter::once(&entry.name).chain(entry.aliases);
-            if let Some(value) = names.find_map(|name| from_environment(name, sources)) {
+            if let Some(value) = names.find_map(|name| from_environment(name, ancestor, sources)) {
                 self.texts.insert(entry.name, value);
             }
         }
@@ -158,9 +158,9 @@ impl Raw {
     }
 }
 
-fn from_environment(name: &str, sources: &Sources<'_>) -> Option<String> {
+fn from_environment(name: &str, ancestor: &str, sources: &Sources<'_>) -> Option<String> {
     let name = name.to_ascii_uppercase();
-    (sources.env)(&format!("MESETA_{name}")).or_else(|| (sources.env)(&format!("MESOS_{name}")))
+    (sources.env)(&format!("MESETA_{name}")).or_else(|| (sources.env)(&format!("{ancestor}_{name}")))
 }
 
 fn accept_foreign(foreign: &'static Foreign, value: String) -> Result<Option<String>, FlagError> {

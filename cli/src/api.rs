@@ -79,6 +79,7 @@ impl Http {
         media: &str,
         body: Bytes,
     ) -> Result<Answer, String> {
+        tracing::debug!("{}", curl(&method, to, path, media, &body));
         let request = request(method, to, path, media, body)?;
         tokio::time::timeout(READ_TIMEOUT, self.exchange(request))
             .await
@@ -92,6 +93,7 @@ impl Http {
         path: &str,
         media: &str,
     ) -> Result<(StatusCode, Incoming), String> {
+        tracing::debug!("{}", curl(&Method::GET, to, path, media, &[]));
         let request = request(Method::GET, to, path, media, Bytes::new())?;
         let response = tokio::time::timeout(READ_TIMEOUT, self.client.request(request)).await;
         let response = response.map_err(|_| no_answer())?.map_err(|e| root_cause(&e))?;
@@ -140,6 +142,24 @@ fn request(
         .header(ACCEPT, media)
         .body(Full::new(body))
         .map_err(|e| e.to_string())
+}
+
+/// The same call for a shell. Nothing secret is in it: this release sends no credentials.
+fn curl(method: &Method, to: &Endpoint, path: &str, media: &str, body: &[u8]) -> String {
+    /// A definition is far shorter; protobuf is no text.
+    const BODY_MAX: usize = 4 * 1024;
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let url = quoted(&format!("{}{path}", to.url()));
+    let accept = quoted(&format!("Accept: {media}"));
+    if body.is_empty() {
+        return format!("curl -X {method} -H {accept} {url}");
+    }
+    let kind = quoted(&format!("Content-Type: {media}"));
+    let body = match std::str::from_utf8(body) {
+        Ok(text) if text.len() <= BODY_MAX => quoted(text),
+        _ => "@BODY".to_owned(),
+    };
+    format!("curl -X {method} -H {accept} -H {kind} --data-binary {body} {url}")
 }
 
 fn no_answer() -> String {
@@ -238,6 +258,7 @@ async fn follow(http: Http, first: Endpoint) -> Result<Leader, NoLeader> {
             (503, _) => return Err(NoLeader::NotReady(at, answer.text())),
             _ => {
                 let now = answer.date.unwrap_or_else(local_clock);
+                tracing::info!("the leading master is {at}");
                 let mut master = understood(&at, answer).map_err(NoLeader::Failed)?;
                 let master = master.get_mut("get_master").map(Value::take).unwrap_or_default();
                 return Ok(Leader {
@@ -284,5 +305,26 @@ pub(crate) fn understood(at: &Endpoint, answer: Answer) -> Result<Value, Failure
             .fix("-m must name a master's address, by default port 5050")),
         400..=499 => Err(Failure::new("refused", exit::REFUSED, text())),
         _ => Err(Failure::new("unreachable", exit::UNREACHABLE, text())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_call_is_a_line_for_a_shell() {
+        let to: Endpoint = "127.0.0.1:5050".parse().unwrap();
+        assert_eq!(
+            curl(&Method::GET, &to, "/v2/apps?label=a", "application/json", b""),
+            "curl -X GET -H 'Accept: application/json' 'http://127.0.0.1:5050/v2/apps?label=a'"
+        );
+        let posted = curl(&Method::POST, &to, "/x", "text/plain", b"it's");
+        assert!(
+            posted.ends_with(r"--data-binary 'it'\''s' 'http://127.0.0.1:5050/x'"),
+            "{posted}"
+        );
+        assert!(curl(&Method::POST, &to, "/x", "text/plain", &[0xff]).contains(" @BODY "));
     }
 }

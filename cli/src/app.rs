@@ -127,16 +127,11 @@ async fn why_app(global: &Global, args: &WhyArgs) -> Result<u8, Failure> {
     }
 }
 
-/// Prints a list as asked.
-pub(crate) fn print_list(global: &Global, list: &List) -> Result<u8, Failure> {
-    let (out, err) = list.render(Style::of_stdout(global.format(), !global.no_headers));
-    if let Some(line) = err {
-        eprint!("{line}");
-    }
-    Ok(output::print(&out).err().unwrap_or(0))
+async fn list_apps(global: &Global, group: Option<&str>, filter: &AppFilter) -> Result<u8, Failure> {
+    output::show(global, async || apps_asked_for(global, group, filter).await).await
 }
 
-async fn list_apps(global: &Global, group: Option<&str>, filter: &AppFilter) -> Result<u8, Failure> {
+async fn apps_asked_for(global: &Global, group: Option<&str>, filter: &AppFilter) -> Result<List, Failure> {
     let apps = Apps::find(global).await?;
     let mut query = "?embed=apps.counts&embed=apps.deployments&embed=apps.lastTaskFailure".to_owned();
     if let Some(selector) = &filter.selector {
@@ -150,7 +145,11 @@ async fn list_apps(global: &Global, group: Option<&str>, filter: &AppFilter) -> 
             .value
             .retain(|app| below == "//" || string(app, &["id"]).starts_with(&below));
     }
-    print_list(global, &list::apps(&found, &queue, filter.waiting))
+    let mut list = list::apps(&found, &queue, filter.waiting);
+    if filter.selector.is_some() || group.is_some() {
+        list.empty = "no such apps; all of them: meseta app list";
+    }
+    Ok(list)
 }
 
 async fn show_app(global: &Global, id: &str, version: Option<&str>) -> Result<u8, Failure> {
@@ -159,28 +158,27 @@ async fn show_app(global: &Global, id: &str, version: Option<&str>) -> Result<u8
     if let Some(version) = version {
         let version = apps.named_version(&id, version).await?;
         let app = apps.version(&id, &version).await?;
-        let text = match global.format() {
-            Format::Json | Format::Jsonl => format!("{app}\n"),
-            Format::Name => format!("{version}\n"),
-            _ => show::definition(&app, "", crate::api::local_clock(), &[]),
+        let text = match output::for_programs(global, &app, &version)? {
+            Some(text) => text,
+            None => show::definition(&app, "", crate::api::local_clock(), &[]),
         };
         return Ok(output::print(&text).err().unwrap_or(0));
     }
     let app = apps.app(&id).await?;
-    let text = match global.format() {
-        Format::Json | Format::Jsonl => format!("{}\n", app.value),
-        Format::Name => format!("{id}\n"),
-        _ => {
+    let text = match output::for_programs(global, &app.value, id.as_str())? {
+        Some(text) => text,
+        None => {
             let (queue, deployments) = futures_util::try_join!(apps.queue(), apps.deployments())?;
             let failed = string(&app.value, &["lastTaskFailure", "taskId"]);
             let (stderr, events) = remembered(global, id.as_str(), failed).await;
-            show::text(&show::Shown {
+            let shown = show::Shown {
                 app: &app,
                 queue: &queue,
                 deployments: &deployments.value,
                 stderr: &stderr,
                 events: &events,
-            })
+            };
+            show::text(&shown, &Style::part(global))
         }
     };
     Ok(output::print(&text).err().unwrap_or(0))

@@ -3,27 +3,31 @@
 //! `meseta NOUN VERB [NAME...] [flags]`; a noun alone lists. The roles `master` and `agent` take Mesos's flags instead
 //! and never come through here (see `main`).
 
+mod cluster;
+mod execute;
+mod global;
+
+pub(crate) use cluster::{
+    FrameworkArgs, FrameworkVerb, NodeArgs, NodeList, NodeVerb, TaskArgs, TaskList, TaskListArgs, TaskVerb,
+};
+pub(crate) use execute::{ExecuteArgs, positive, variable};
+pub(crate) use global::{Colour, Global, Progress};
+
 use crate::app::args::{AppArgs, ApplyArgs, DeploymentArgs, DiffArgs, EventsArgs, ValidateArgs, WhyArgs};
-use crate::config::Chosen;
 use crate::config::commands::{CompletionArgs, ContextArgs};
+use crate::help::{HelpArgs, first_day};
 use crate::job::args::{JobArgs, RunArgs};
-use crate::output::Format;
-use crate::text::parse_duration;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-const EXAMPLES: &str = "\
-First day:
-  meseta up                              a cluster on this machine, in the foreground
-  meseta up -- sh -c 'echo hello'        the same, and a first task in it
-  meseta execute --cpus 0.5 -- ./job.sh  run a command somewhere in the cluster, see its output
-  meseta task list                       what runs
-  meseta status                          the cluster on one screen
-
-Exit codes: 0 done, 1 tried and failed, 2 usage, 3 not found, 4 refused, 5 timeout, 6 no server, 7 not allowed,
-125-127 execute's own failures, 130 interrupted.";
+const EXAMPLES: &str = concat!(
+    first_day!(),
+    "\
+Exit codes: 0 done, 1 tried and failed, 2 usage, 3 not found, 4 refused,
+5 timeout, 6 no server, 7 not allowed, 8 differs, 9 some failed,
+125-127 execute's own failures, 130 interrupted, 141 closed pipe."
+);
 
 /// A resource manager: frameworks share the machines of a cluster by Mesos's APIs.
 #[derive(Debug, Parser)]
@@ -32,106 +36,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-/// Flags that mean the same everywhere.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Global {
-    /// A master's address, or several separated by commas; any one leads to the leader
-    ///
-    /// Default: the `meseta up` of this user, else 127.0.0.1:5050.
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "HOST:PORT",
-        env = "MESETA_MASTER",
-        alias = "address"
-    )]
-    pub(crate) master: Option<String>,
-    /// One of the configured clusters (`meseta context list`)
-    #[arg(long, global = true, value_name = "NAME", env = "MESETA_CONTEXT")]
-    pub(crate) context: Option<String>,
-    /// How to print
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_enum,
-        value_name = "FORMAT",
-        env = "MESETA_OUTPUT"
-    )]
-    pub(crate) output: Option<Format>,
-    /// Same as `-o json`; errors are JSON objects too
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Lists print names only, other commands no progress
-    #[arg(short, long, global = true)]
-    pub(crate) quiet: bool,
-    /// Give up after this long, for example 90s or 5m (exit code 5)
-    #[arg(long, global = true, value_name = "DUR", value_parser = parse_duration, env = "MESETA_TIMEOUT")]
-    pub(crate) timeout: Option<Duration>,
-    /// Lists without their first line
-    #[arg(long, global = true)]
-    pub(crate) no_headers: bool,
-    /// Where the service framework is, instead of asking the master
-    #[arg(long, global = true, value_name = "URL", env = "MESETA_SERVICE_URL")]
-    pub(crate) service_url: Option<String>,
-    /// Where the cron framework is, instead of asking the master
-    #[arg(long, global = true, value_name = "URL", env = "MESETA_CRON_URL")]
-    pub(crate) cron_url: Option<String>,
-    /// Answer every question with yes
-    #[arg(short, long, global = true)]
-    pub(crate) yes: bool,
-    /// Never ask; what would need an answer fails (exit code 2)
-    #[arg(long, global = true, env = "MESETA_NO_INPUT", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) no_input: bool,
-    /// How progress is shown
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "HOW",
-        env = "MESETA_PROGRESS",
-        default_value_t = Progress::Auto
-    )]
-    pub(crate) progress: Progress,
-    /// Colour and symbols
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
-    pub(crate) color: Colour,
-    /// Same as `--color never`
-    #[arg(long, global = true, conflicts_with = "color")]
-    pub(crate) no_color: bool,
-    /// What the file of contexts adds (see `config`).
-    #[arg(skip)]
-    pub(crate) chosen: Chosen,
-}
-
-/// `--progress`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Progress {
-    /// Bars on a terminal, plain lines elsewhere
-    #[default]
-    Auto,
-    /// Bars
-    Bar,
-    /// A line per change
-    Plain,
-    /// Nothing
-    None,
-}
-
-/// `--color`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Colour {
-    /// On a terminal that can
-    #[default]
-    Auto,
-    /// Also into a pipe
-    Always,
-    /// Not at all
-    Never,
+    pub(crate) command: Option<Command>,
 }
 
 /// Flags of every command that changes something; `#[command(flatten)]` them.
@@ -146,18 +51,6 @@ pub(crate) struct Changing {
     /// Override the server's lock on what is being changed by another deployment
     #[arg(long)]
     pub(crate) force: bool,
-}
-
-impl Global {
-    /// The format asked for.
-    pub(crate) fn format(&self) -> Format {
-        match (self.json, self.quiet, self.output) {
-            (true, _, _) => Format::Json,
-            (false, _, Some(format)) => format,
-            (false, true, None) => Format::Name,
-            (false, false, None) => Format::Table,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -204,8 +97,12 @@ pub(crate) enum Command {
     /// Several clusters, by name
     #[command(alias = "contexts")]
     Context(ContextArgs),
-    /// Completion of words and flags for a shell
+    /// Completion of words, flags and names for a shell
     Completion(CompletionArgs),
+    /// Help for a command, a topic or the code of an error
+    Help(HelpArgs),
+    /// The version of this program, and of the server
+    Version,
     /// Run a master (Mesos's flags; see `meseta master --help`)
     #[command(disable_help_flag = true)]
     Master(RoleArgs),
@@ -234,18 +131,6 @@ impl LogsArgs {
     }
 }
 
-impl TaskList {
-    /// Flags given before and after the verb count alike.
-    pub(crate) fn or(&self, other: &TaskList) -> TaskList {
-        TaskList {
-            all: self.all || other.all,
-            node: self.node.clone().or_else(|| other.node.clone()),
-            state: self.state.clone().or_else(|| other.state.clone()),
-            framework: self.framework.clone().or_else(|| other.framework.clone()),
-        }
-    }
-}
-
 /// What follows the name of a role; not looked at here.
 #[derive(Args, Debug)]
 pub(crate) struct RoleArgs {
@@ -255,16 +140,18 @@ pub(crate) struct RoleArgs {
 
 const UP_EXAMPLES: &str = "\
 Examples:
-  meseta up                          a cluster on 127.0.0.1: master 5050, agent 5051, service 8080, cron 4400
-  meseta up web.json clock.json      the same, with an app and a job in it
-  meseta up --agents 3               the machine's cpus, memory and ports split among three agents
-  meseta up --port-offset 100        beside another cluster: ports 5150, 5151, 8180, 4500
-  meseta up --detach                 in the background; meseta up --stop ends it
-  meseta up -- sh -c 'echo hello'    run a command once the cluster is ready; the cluster stays up
+  meseta up                        a cluster on 127.0.0.1: master 5050,
+                                   agent 5051, service 8080, cron 4400
+  meseta up web.json clock.json    the same, with an app and a job in it
+  meseta up --agents 3             three agents share the machine
+  meseta up --port-offset 100      beside another cluster: 5150, 5151 ...
+  meseta up --detach               in the background; meseta up --stop ends it
+  meseta up -- sh -c 'echo hello'  a command once the cluster is ready; it stays
 
-Ctrl-C ends the tasks with their grace periods, then the cluster; a second Ctrl-C ends everything at once. Apps and jobs
-come back with the next `meseta up` in the same folder. After a kill -9 of `meseta up` the cluster runs on, and the next
-one takes it over.";
+Ctrl-C ends the tasks with their grace periods, then the cluster; a second one
+ends everything at once. Apps and jobs come back with the next `meseta up` in
+the same folder. After a kill -9 of `meseta up` the cluster runs on, and the
+next one takes it over.";
 
 /// A master, agents, service and cron as child processes; each is started again when it dies.
 #[derive(Args, Clone, Debug)]
@@ -307,171 +194,6 @@ pub(crate) struct UpArgs {
     pub(crate) command: Vec<String>,
 }
 
-/// What a command gets unless it asks.
-const DEFAULT_CPUS: f64 = 0.1;
-/// MiB.
-const DEFAULT_MEM: f64 = 32.0;
-
-const EXECUTE_EXAMPLES: &str = "\
-Examples:
-  meseta execute -- echo hello
-  meseta execute --cpus 2 --mem 512 --env MODE=fast -- sh -c 'make -j2 && ./run'
-  meseta execute --uri https://example.org/data.tgz -- ls -l
-  meseta execute --detach --name nightly -- ./long-job.sh
-
-The exit code is the command's own; 125 when it could not be run, 126 and 127 as a shell gives them, 130 after Ctrl-C
-(which kills the task; a second Ctrl-C does not wait for it).";
-
-/// Run a command as a task: its output here, its exit code ours.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = EXECUTE_EXAMPLES)]
-pub(crate) struct ExecuteArgs {
-    /// Cores
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_CPUS, value_parser = positive)]
-    pub(crate) cpus: f64,
-    /// Memory in MiB
-    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEM, value_parser = positive)]
-    pub(crate) mem: f64,
-    /// Sandbox space in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 0.0, value_parser = not_negative)]
-    pub(crate) disk: f64,
-    /// A name for people; the command's first word unless given
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// An environment variable; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
-    pub(crate) env: Vec<(String, String)>,
-    /// A file to fetch into the sandbox, archives are unpacked; may be repeated
-    #[arg(long, value_name = "URI")]
-    pub(crate) uri: Vec<String>,
-    /// Whose share it uses
-    #[arg(long, value_name = "ROLE", default_value = "*")]
-    pub(crate) role: String,
-    /// The Unix user it runs as; whoever you are unless given
-    #[arg(long, value_name = "USER")]
-    pub(crate) user: Option<String>,
-    /// Whom the master knows this framework as
-    #[arg(long, value_name = "NAME")]
-    pub(crate) principal: Option<String>,
-    /// The time between SIGTERM and SIGKILL when the task is killed
-    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
-    pub(crate) grace: Option<Duration>,
-    /// How long the task lives on if this program dies
-    ///
-    /// Default: 30s, and a week with --detach.
-    #[arg(long, value_name = "DUR", value_parser = parse_duration)]
-    pub(crate) failover_timeout: Option<Duration>,
-    /// Return as soon as the task runs; prints its id
-    #[arg(short, long)]
-    pub(crate) detach: bool,
-    /// The command and its arguments (no shell: use sh -c '...')
-    #[arg(last = true, required = true, value_name = "CMD")]
-    pub(crate) command: Vec<String>,
-}
-
-impl ExecuteArgs {
-    /// A command with every default.
-    pub(crate) fn plain(command: Vec<String>) -> ExecuteArgs {
-        ExecuteArgs {
-            cpus: DEFAULT_CPUS,
-            mem: DEFAULT_MEM,
-            disk: 0.0,
-            name: None,
-            env: Vec::new(),
-            uri: Vec::new(),
-            role: "*".to_owned(),
-            user: None,
-            principal: None,
-            grace: None,
-            failover_timeout: None,
-            detach: false,
-            command,
-        }
-    }
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct NodeArgs {
-    #[command(subcommand)]
-    pub(crate) verb: Option<NodeVerb>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum NodeVerb {
-    /// All nodes
-    #[command(aliases = ["ls", "ps"])]
-    List,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct FrameworkArgs {
-    #[command(flatten)]
-    pub(crate) list: FrameworkList,
-    #[command(subcommand)]
-    pub(crate) verb: Option<FrameworkVerb>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum FrameworkVerb {
-    /// All frameworks
-    #[command(aliases = ["ls", "ps"])]
-    List(FrameworkList),
-}
-
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct FrameworkList {
-    /// Also those that ended
-    #[arg(short, long)]
-    pub(crate) all: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct TaskArgs {
-    #[command(flatten)]
-    pub(crate) list: TaskList,
-    #[command(subcommand)]
-    pub(crate) verb: Option<TaskVerb>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TaskVerb {
-    /// Tasks of all frameworks
-    #[command(aliases = ["ls", "ps"])]
-    List(TaskList),
-    /// One task: where, since when, its states
-    #[command(aliases = ["describe", "inspect", "status"])]
-    Show {
-        /// Its id, or any unique beginning of it
-        #[arg(value_name = "TASK")]
-        task: String,
-    },
-    /// Kill tasks
-    Kill {
-        /// Their ids, or unique beginnings
-        #[arg(required = true, value_name = "TASK")]
-        tasks: Vec<String>,
-        /// The time between SIGTERM and SIGKILL; the task's own unless given
-        #[arg(long, value_name = "DUR", value_parser = parse_duration)]
-        grace: Option<Duration>,
-    },
-}
-
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct TaskList {
-    /// Also those that ended
-    #[arg(short, long)]
-    pub(crate) all: bool,
-    /// Only those on this node
-    #[arg(long, value_name = "NODE")]
-    pub(crate) node: Option<String>,
-    /// Only those in this state, for example running
-    #[arg(long, value_name = "STATE")]
-    pub(crate) state: Option<String>,
-    /// Only those of this framework (name or id)
-    #[arg(long, value_name = "FRAMEWORK")]
-    pub(crate) framework: Option<String>,
-}
-
 /// `status`, or `status NAME`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StatusArgs {
@@ -482,7 +204,7 @@ pub(crate) struct StatusArgs {
 
 const LOGS_EXAMPLES: &str = "\
 Examples:
-  meseta logs web               the last 20 lines of all instances of an app, or runs of a job
+  meseta logs web               the last 20 lines of all instances of an app
   meseta logs -f web            and what comes, also from new instances
   meseta logs --stderr -n 100 web.3f2a
   meseta logs --previous web    of the instance that ended last";
@@ -511,46 +233,11 @@ pub(crate) struct LogsArgs {
     pub(crate) stdout: bool,
 }
 
-fn amount(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err("must be a finite number".to_owned())
-    }
-}
-
-pub(crate) fn positive(text: &str) -> Result<f64, String> {
-    amount(text).and_then(|v| {
-        if v >= 0.001 {
-            Ok(v)
-        } else {
-            Err("must be at least 0.001".to_owned())
-        }
-    })
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    amount(text).and_then(|v| {
-        if v >= 0.0 {
-            Ok(v)
-        } else {
-            Err("must not be negative".to_owned())
-        }
-    })
-}
-
-pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("'{text}' is no NAME=VALUE")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::output::Format;
     use clap::CommandFactory;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
@@ -575,10 +262,10 @@ mod tests {
         }
         assert!(matches!(
             parse(&["task", "describe", "x"]).unwrap().command,
-            Command::Task(TaskArgs {
+            Some(Command::Task(TaskArgs {
                 verb: Some(TaskVerb::Show { .. }),
                 ..
-            })
+            }))
         ));
     }
 
@@ -614,7 +301,9 @@ mod tests {
     #[test]
     fn the_command_keeps_its_own_flags() {
         let cli = parse(&["up", "--agents", "2", "--", "sh", "-c", "echo --json"]).unwrap();
-        let Command::Up(up) = cli.command else { panic!() };
+        let Some(Command::Up(up)) = cli.command else {
+            panic!()
+        };
         assert_eq!(up.command, ["sh", "-c", "echo --json"]);
         assert!(!cli.global.json);
     }

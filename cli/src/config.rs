@@ -9,7 +9,7 @@ mod file;
 
 use crate::args::{Colour, Global, Progress};
 use crate::failure::{Failure, exit};
-use crate::output::Format;
+use crate::output::{Format, Times};
 use crate::text::{nearest, parse_duration};
 use crate::up;
 use clap::ValueEnum;
@@ -170,6 +170,7 @@ fn set(global: &mut Global, key: &str, text: &str) -> Result<(), String> {
         "timeout" => global.timeout = Some(parse_duration(text)?),
         "progress" => global.progress = word::<Progress>(text)?,
         "color" => global.color = word::<Colour>(text)?,
+        "time" => global.time = word::<Times>(text)?,
         "no_input" => {
             global.no_input = text
                 .parse()

@@ -73,6 +73,14 @@ impl Definition {
         &self.origin.name
     }
 
+    /// What names it on a command line.
+    pub(crate) fn operand(&self) -> &str {
+        match self.file() {
+            STANDARD_INPUT => "-",
+            file => file,
+        }
+    }
+
     /// The field a server means by a path such as `/container/volumes(0)/hostPath`: its name for people, and its place.
     pub(crate) fn locate(&self, path: &str) -> (String, Option<Place>) {
         let pointer = rules::pointer(path);
@@ -157,6 +165,9 @@ pub(crate) struct Report {
     pub(crate) warnings: Vec<Problem>,
 }
 
+/// The name of what came from there, in messages.
+const STANDARD_INPUT: &str = "standard input";
+
 /// The texts of files; `-` is standard input, a folder stands for the `.json` files in it.
 pub(crate) fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
     let mut found = Vec::new();
@@ -191,7 +202,7 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn source(path: &Path) -> Result<Source, Failure> {
     let (name, text) = if path == Path::new("-") {
-        ("standard input".to_owned(), bounded(io::stdin().lock()))
+        (STANDARD_INPUT.to_owned(), bounded(io::stdin().lock()))
     } else {
         (path.display().to_string(), File::open(path).and_then(bounded))
     };

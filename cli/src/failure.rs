@@ -31,6 +31,8 @@ pub(crate) mod exit {
     pub(crate) const INTERRUPTED: u8 = 130;
     /// Ended by a closed pipe.
     pub(crate) const CLOSED_PIPE: u8 = 141;
+    /// Ended by SIGTERM.
+    pub(crate) const TERMINATED: u8 = 143;
 }
 
 /// A failure for a person (or, under `--json`, for a program).

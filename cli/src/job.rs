@@ -17,7 +17,7 @@ use crate::args::Global;
 use crate::cluster::{list, number, string};
 use crate::definition::Definition;
 use crate::failure::{Failure, exit};
-use crate::output::{self, Column, Format, List, Style, block};
+use crate::output::{self, Cell, Column, Format, List, Style, block, cells};
 use crate::services::{Kind, Service, refusal};
 use crate::text::{cores, mebibytes, nearest};
 use args::{JobArgs, JobVerb, ListArgs, RunArgs, RunVerb};
@@ -93,16 +93,39 @@ pub(crate) async fn submit(cron: &Service, definition: &Definition) -> Result<Ou
     })
 }
 
-/// The lines of the difference between a definition and the job that is there; `None` when there is none.
+/// What a definition would change.
+pub(crate) struct Differences {
+    /// Whether it would change something.
+    pub(crate) any: bool,
+    /// For people.
+    pub(crate) text: String,
+    /// For programs.
+    pub(crate) object: Value,
+}
+
+/// The difference between a definition and the job that is there.
 ///
 /// # Errors
 /// The server does not answer.
-pub(crate) async fn differences(cron: &Service, definition: &Definition) -> Result<Option<String>, Failure> {
-    let Some(before) = stored(cron, &definition.id).await? else {
-        return Ok(Some(format!("+ job {}\n", definition.id)));
+pub(crate) async fn differences(cron: &Service, definition: &Definition) -> Result<Differences, Failure> {
+    let before = stored(cron, &definition.id).await?;
+    let id = &definition.id;
+    let changes = before
+        .as_ref()
+        .map_or(Vec::new(), |before| fields::changed(before, &definition.value));
+    let (change, text) = match (&before, changes.is_empty()) {
+        (None, _) => ("created", format!("+ job {id}\n")),
+        (Some(_), true) => ("unchanged", format!("= job {id}     unchanged\n")),
+        (Some(_), false) => ("changed", fields::shown(id, &changes)),
     };
-    let changes = fields::changed(&before, &definition.value);
-    Ok((!changes.is_empty()).then(|| fields::shown(&definition.id, &changes)))
+    Ok(Differences {
+        any: change != "unchanged",
+        text,
+        object: json!({
+            "kind": "diff", "schema": 1, "type": "job", "id": id, "change": change,
+            "fields": changes.iter().map(fields::Change::object).collect::<Vec<_>>(),
+        }),
+    })
 }
 
 /// Why a job does not run, printed.
@@ -269,24 +292,23 @@ const COLUMNS: [Column; 9] = [
 ];
 
 async fn list_jobs(global: &Global, args: &ListArgs) -> Result<u8, Failure> {
+    output::show(global, async || jobs_asked_for(global, args).await).await
+}
+
+async fn jobs_asked_for(global: &Global, args: &ListArgs) -> Result<List, Failure> {
     let cron = find(global).await?;
     let now = Timestamp::now();
     let rows = overview(&cron).await?;
     let kept = rows.into_iter().filter(|row| is_asked_for(row, args, now));
-    let list = List {
+    Ok(List {
         columns: COLUMNS.to_vec(),
         rows: kept.map(|row| (cells(&row, now), row)).collect(),
-        empty: "no jobs; create one: meseta job create --name hello --schedule '*/5 * * * *' --cmd 'echo hello'",
-    };
-    print_list(global, &list)
-}
-
-fn print_list(global: &Global, list: &List) -> Result<u8, Failure> {
-    let (out, err) = list.render(Style::of_stdout(global.format(), !global.no_headers));
-    if let Some(line) = err {
-        eprint!("{line}");
-    }
-    Ok(output::print(&out).err().unwrap_or(0))
+        empty: if args.due.is_some() || args.failed || args.disabled {
+            "no such jobs; all of them: meseta job list"
+        } else {
+            "no jobs; create one: meseta job create --name hello --schedule '*/5 * * * *' --cmd 'echo hello'"
+        },
+    })
 }
 
 fn is_asked_for(row: &Value, args: &ListArgs, now: Timestamp) -> bool {
@@ -300,9 +322,9 @@ fn is_asked_for(row: &Value, args: &ListArgs, now: Timestamp) -> bool {
     is_due && (!args.failed || failed) && (!args.disabled || disabled)
 }
 
-fn cells(row: &Value, now: Timestamp) -> Vec<String> {
+fn cells(row: &Value, now: Timestamp) -> Vec<Cell> {
     let text = |name: &str| string(row, &[name]).to_owned();
-    vec![
+    cells![
         text("name"),
         words::short_schedule(row),
         words::next(row, now),
@@ -328,8 +350,8 @@ fn state(row: &Value) -> String {
 async fn show(global: &Global, name: &str) -> Result<u8, Failure> {
     let cron = find(global).await?;
     let job = asked(&cron, &format!("/v1/scheduler/job/{}", encoded(name)), name).await?;
-    if matches!(global.format(), Format::Json | Format::Jsonl) {
-        return Ok(output::print(&format!("{job}\n")).err().unwrap_or(0));
+    if let Some(text) = output::for_programs(global, &job, name)? {
+        return Ok(output::print(&text).err().unwrap_or(0));
     }
     let row = asked(&cron, &format!("/v1/scheduler/overview/{}", encoded(name)), name).await?;
     let path = format!("/v1/scheduler/history/{}?limit={RUNS_SHOWN}", encoded(name));
@@ -337,11 +359,7 @@ async fn show(global: &Global, name: &str) -> Result<u8, Failure> {
     let mut text = summary(&job, &row);
     let runs = runs::table(list(&history, "runs"), Timestamp::now());
     if !runs.rows.is_empty() {
-        let style = Style {
-            format: Format::Table,
-            ..Style::of_stdout(global.format(), true)
-        };
-        let _ = write!(text, "\n{}", runs.render(style).0);
+        let _ = write!(text, "\n{}", runs.part(&Style::part(global)));
     }
     Ok(output::print(&text).err().unwrap_or(0))
 }

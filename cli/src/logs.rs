@@ -24,7 +24,7 @@ const SOURCES_MAX: usize = 2_000;
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Target {
+pub(crate) enum Target {
     /// All tasks whose ids begin so; of an app.
     App(String),
     /// All runs of a job.
@@ -34,7 +34,7 @@ enum Target {
 }
 
 impl Target {
-    fn has(&self, task: &Value) -> bool {
+    pub(crate) fn has(&self, task: &Value) -> bool {
         let id = string(task, &["task_id", "value"]);
         match self {
             Target::App(prefix) => id.starts_with(prefix),
@@ -50,14 +50,14 @@ impl Target {
 }
 
 /// The job of a run's task, `ct:<due>:<attempt>:<job>:<arguments>`.
-fn job_of(task: &str) -> Option<&str> {
+pub(crate) fn job_of(task: &str) -> Option<&str> {
     let mut parts = task.strip_prefix("ct:")?.splitn(4, ':');
     let (_, _) = (parts.next()?, parts.next()?);
     parts.next()
 }
 
 /// What a name means: an app, a job, or a task. `app/web`, `job/web` and `task/web` say which.
-fn target(cluster: &Cluster, name: &str) -> Result<Target, Failure> {
+pub(crate) fn target(cluster: &Cluster, name: &str) -> Result<Target, Failure> {
     let all = || {
         cluster
             .tasks

@@ -65,11 +65,14 @@ fn parse<T>(
             let text = format!("meseta {}\n", env!("CARGO_PKG_VERSION"));
             Err(ExitCode::from(crate::output::print(&text).err().unwrap_or(0)))
         }
-        Err(error @ FlagError::NotAFlag(_)) if role == "agent" => {
-            let what = format!("{error}; nodes are listed by: meseta node list");
-            Err(refuse(what))
+        Err(error) => {
+            let hint = match &error {
+                FlagError::NotAFlag(word) => crate::usage::of_server(role, word),
+                _ => None,
+            };
+            let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            Err(refuse(format!("{error}{hint}")))
         }
-        Err(error) => Err(refuse(error.to_string())),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::api::Leader;
 use crate::app::client::{Apps, Dated, id_of};
 use crate::app::{deployment, list as apps_list};
-use crate::args::Global;
+use crate::args::{Global, NodeList};
 use crate::cluster::{Cluster, list, masters, number, scalar, short_task, string};
 use crate::failure::{Failure, exit};
 use crate::output::{self, Format, Style, block};
@@ -35,7 +35,7 @@ pub(crate) async fn run(global: &Global, name: Option<&str>) -> Result<u8, Failu
     let text = match global.format() {
         Format::Json | Format::Jsonl => format!("{}\n", screen.object()),
         Format::Name => format!("{}\n", screen.verdict()),
-        _ => screen.text(),
+        _ => screen.text(&Style::part(global)),
     };
     Ok(output::print(&text).err().unwrap_or(0))
 }
@@ -92,9 +92,7 @@ fn app_counts(seen: &Seen) -> Counts {
     let mut counts = Counts::new();
     for app in &seen.apps.value {
         let status = apps_list::status(app, queue.get(string(app, &["id"])).copied(), seen.apps.now);
-        // `delayed:12s` counts as delayed.
-        let word = status.split(':').next().unwrap_or_default().to_owned();
-        *counts.entry(word).or_default() += 1;
+        *counts.entry(status.to_owned()).or_default() += 1;
     }
     counts
 }
@@ -156,7 +154,7 @@ impl Screen<'_> {
         text
     }
 
-    fn text(&self) -> String {
+    fn text(&self, style: &Style) -> String {
         let cluster = self.cluster;
         let master = self.leader.master.get("master_info").cloned().unwrap_or_default();
         let started =
@@ -177,7 +175,7 @@ impl Screen<'_> {
         let active = cluster
             .frameworks
             .iter()
-            .filter(|f| framework_state(0.0, f, false) == "active")
+            .filter(|f| framework_state(f, false) == "active")
             .count();
         let apps = match self.service {
             Some(seen) if seen.apps.value.is_empty() => "none".to_owned(),
@@ -207,15 +205,10 @@ impl Screen<'_> {
             ("jobs", jobs),
         ]));
         text.push('\n');
-        let style = Style {
-            format: Format::Table,
-            headers: true,
-            width: None,
-        };
-        text.push_str(&node_list(cluster).render(style).0);
+        text.push_str(&node_list(cluster, &NodeList::default()).part(style));
         if let Some(seen) = self.service.filter(|s| !s.deployments.value.is_empty()) {
             text.push_str("\ndeployments\n");
-            text.push_str(&deployment::table(&seen.deployments));
+            text.push_str(&deployment::table(&seen.deployments, style));
         }
         text
     }

@@ -88,13 +88,22 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
 
 /// The candidate that `word` was meant to be, if one is near: at most a third of its letters differ, two at most.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_two(word, candidates).into_iter().next()
+}
+
+/// As [`nearest`], with a second one that is as near.
+pub(crate) fn nearest_two<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let meant = word.to_lowercase();
     let limit = (meant.chars().count() / 3).min(2);
-    candidates
+    let mut near: Vec<(usize, &str)> = candidates
         .map(|candidate| (distance(&meant, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    let best = near.first().map(|(distance, _)| *distance);
+    let as_near = near.into_iter().filter(|(distance, _)| Some(*distance) == best);
+    as_near.take(2).map(|(_, candidate)| candidate).collect()
 }
 
 /// Letters inserted, deleted, replaced or swapped with their neighbour (optimal string alignment).

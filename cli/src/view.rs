@@ -1,13 +1,17 @@
-//! The commands that look at what the master knows: `node`, `framework`, `task`, and `task kill`.
+//! The commands that look at what the master knows: `node`, `framework`, and in a file of its own `task`.
 
-use crate::api::{Leader, understood, unreachable};
-use crate::args::{Global, TaskList};
-use crate::cluster::{Cluster, is_live, list, masters, number, ranges, scalar, short_id, short_task, string};
-use crate::failure::{Failure, exit};
-use crate::output::{self, Column, Format, List, Style, block};
-use crate::text::{age, cores, mebibytes, plural};
+mod task;
+
+pub(crate) use task::{kill, kill_instances, show as task, tasks};
+
+use crate::api::Leader;
+use crate::args::{Global, NodeList};
+use crate::cluster::{Cluster, list, masters, number, scalar, string};
+use crate::failure::Failure;
+use crate::output::{self, Cell, Column, List, cells};
+use crate::text::{age, cores, mebibytes};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 async fn read(global: &Global) -> Result<(Leader, Cluster), Failure> {
     let leader = Leader::find(&masters(global)?).await?;
@@ -15,46 +19,71 @@ async fn read(global: &Global) -> Result<(Leader, Cluster), Failure> {
     Ok((leader, cluster))
 }
 
-fn show(global: &Global, list: &List) -> Result<u8, Failure> {
-    let (out, err) = list.render(Style::of_stdout(global.format(), !global.no_headers));
-    if let Some(line) = err {
-        eprint!("{line}");
-    }
-    Ok(output::print(&out).err().unwrap_or(0))
-}
-
-fn print(text: &str) -> Result<u8, Failure> {
-    Ok(output::print(text).err().unwrap_or(0))
-}
-
 /// `meseta node list`.
-pub(crate) async fn nodes(global: &Global) -> Result<u8, Failure> {
-    let (_, cluster) = read(global).await?;
-    show(global, &node_list(&cluster))
+pub(crate) async fn nodes(global: &Global, filter: &NodeList) -> Result<u8, Failure> {
+    let list = async || Ok(node_list(&read(global).await?.1, filter));
+    output::show(global, list).await
 }
 
 /// The table of nodes.
-pub(crate) fn node_list(cluster: &Cluster) -> List {
+pub(crate) fn node_list(cluster: &Cluster, filter: &NodeList) -> List {
     let names = cluster.node_names();
-    let mut rows: Vec<(Vec<String>, Value)> = cluster
-        .agents
-        .iter()
-        .map(|a| node_row(cluster, &names, a))
-        .collect();
+    let agents = cluster.agents.iter().filter(|agent| {
+        let attributes = list(agent.get("agent_info").unwrap_or(&Value::Null), "attributes");
+        filter.has(node_state(agent), attributes)
+    });
+    let mut rows: Vec<(Vec<Cell>, Value)> = agents.map(|a| node_row(cluster, &names, a)).collect();
     for info in &cluster.recovered_agents {
+        if !filter.has("recovering", list(info, "attributes")) {
+            continue;
+        }
         let id = string(info, &["id", "value"]);
-        let mut cells = vec![String::new(); NODE_COLUMNS.len()];
-        cells[0] = names.get(id).copied().unwrap_or(id).to_owned();
-        cells[2] = "recovering".to_owned();
-        cells[8] = id.to_owned();
+        let mut cells = vec![Cell::default(); NODE_COLUMNS.len()];
+        cells[0] = names.get(id).copied().unwrap_or(id).into();
+        cells[2] = "recovering".into();
+        cells[8] = id.into();
         rows.push((cells, json!({"agent_info": info})));
     }
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    by_name(&mut rows);
     List {
         columns: NODE_COLUMNS.to_vec(),
         rows,
-        empty: "no nodes; add one: meseta agent --master=HOST:5050 --work_dir=DIR",
+        empty: if filter.is_any() {
+            "no such nodes; all of them: meseta node list"
+        } else {
+            "no nodes; add one: meseta agent --master=HOST:5050 --work_dir=DIR"
+        },
     }
+}
+
+impl NodeList {
+    fn is_any(&self) -> bool {
+        self.state.is_some() || !self.attr.is_empty()
+    }
+
+    fn has(&self, state: &str, attributes: &[Value]) -> bool {
+        let is = |name: &str, value: &str| {
+            let mut named = attributes.iter().filter(|a| string(a, &["name"]) == name);
+            named.any(|a| attribute(a) == value)
+        };
+        self.state
+            .as_ref()
+            .is_none_or(|wanted| state.eq_ignore_ascii_case(wanted))
+            && self.attr.iter().all(|(name, value)| is(name, value))
+    }
+}
+
+/// The text of an attribute that is a text or a number.
+fn attribute(attribute: &Value) -> String {
+    match number(attribute, &["scalar", "value"]) {
+        Some(value) => cores(value),
+        None => string(attribute, &["text", "value"]).to_owned(),
+    }
+}
+
+/// By their first cells.
+fn by_name(rows: &mut [(Vec<Cell>, Value)]) {
+    rows.sort_by_cached_key(|(cells, _)| cells.iter().map(Cell::to_string).collect::<Vec<_>>());
 }
 
 const NODE_COLUMNS: [Column; 9] = [
@@ -69,11 +98,7 @@ const NODE_COLUMNS: [Column; 9] = [
     output::text("ID").wide(),
 ];
 
-fn node_row(
-    cluster: &Cluster,
-    names: &std::collections::BTreeMap<&str, &str>,
-    agent: &Value,
-) -> (Vec<String>, Value) {
+fn node_row(cluster: &Cluster, names: &BTreeMap<&str, &str>, agent: &Value) -> (Vec<Cell>, Value) {
     let id = string(agent, &["agent_info", "id", "value"]);
     let (total, used) = (list(agent, "total_resources"), list(agent, "allocated_resources"));
     let of = |name: &str, unit: fn(f64) -> String| {
@@ -83,16 +108,16 @@ fn node_row(
         .live_tasks()
         .filter(|t| string(t, &["agent_id", "value"]) == id)
         .count();
-    let cells = vec![
-        names.get(id).copied().unwrap_or(id).to_owned(),
+    let cells = cells![
+        names.get(id).copied().unwrap_or(id),
         address(agent),
-        node_state(agent).to_owned(),
+        node_state(agent),
         of("cpus", cores),
         of("mem", mebibytes),
         of("disk", mebibytes),
         tasks.to_string(),
         since(cluster.now, agent, &["registered_time", "nanoseconds"]),
-        id.to_owned(),
+        id,
     ];
     (cells, agent.clone())
 }
@@ -118,14 +143,14 @@ pub(crate) fn node_state(agent: &Value) -> &'static str {
 }
 
 /// The age of a time in nanoseconds.
-fn since(now: f64, object: &Value, path: &[&str]) -> String {
-    number(object, path).map_or(String::new(), |nanos| age(now - nanos / 1e9))
+fn since(now: f64, object: &Value, path: &[&str]) -> Cell {
+    number(object, path).map_or_else(Cell::default, |nanos| Cell::ago(now, nanos / 1e9))
 }
 
 /// `meseta framework list`.
 pub(crate) async fn frameworks(global: &Global, all: bool) -> Result<u8, Failure> {
-    let (_, cluster) = read(global).await?;
-    show(global, &framework_list(&cluster, all))
+    let list = async || Ok(framework_list(&read(global).await?.1, all));
+    output::show(global, list).await
 }
 
 fn framework_list(cluster: &Cluster, all: bool) -> List {
@@ -145,10 +170,10 @@ fn framework_list(cluster: &Cluster, all: bool) -> List {
             .live_tasks()
             .filter(|t| string(t, &["framework_id", "value"]) == id)
             .count();
-        let cells = vec![
-            string(&info, &["name"]).to_owned(),
+        let cells = cells![
+            string(&info, &["name"]),
             id,
-            framework_state(cluster.now, framework, ended),
+            state_cell(cluster.now, framework, ended),
             roles(&info),
             tasks.to_string(),
             cores(scalar(used, "cpus")),
@@ -158,7 +183,7 @@ fn framework_list(cluster: &Cluster, all: bool) -> List {
         ];
         (cells, framework.clone())
     };
-    let mut rows: Vec<(Vec<String>, Value)> = cluster.frameworks.iter().map(|f| row(f, false)).collect();
+    let mut rows: Vec<(Vec<Cell>, Value)> = cluster.frameworks.iter().map(|f| row(f, false)).collect();
     if all {
         rows.extend(cluster.completed_frameworks.iter().map(|f| row(f, true)));
     }
@@ -180,25 +205,32 @@ fn framework_list(cluster: &Cluster, all: bool) -> List {
 }
 
 /// `active`, `disconnected:9m-left`, ...
-pub(crate) fn framework_state(now: f64, framework: &Value, ended: bool) -> String {
+fn state_cell(now: f64, framework: &Value, ended: bool) -> Cell {
+    let state = framework_state(framework, ended);
+    let timeout = number(framework, &["framework_info", "failover_timeout"]);
+    let since = number(framework, &["unregistered_time", "nanoseconds"]);
+    match (state, timeout, since) {
+        ("disconnected", Some(timeout), Some(nanos)) if nanos > 0.0 => {
+            let until = nanos / 1e9 + timeout;
+            Cell::time("disconnected:", until, format!("{}-left", age(until - now)))
+        }
+        _ => state.into(),
+    }
+}
+
+/// `active`, `inactive`, `recovered`, `disconnected` or `ended`.
+pub(crate) fn framework_state(framework: &Value, ended: bool) -> &'static str {
     let flag = |name: &str| framework.get(name).and_then(Value::as_bool).unwrap_or(false);
     if ended {
-        "ended".to_owned()
+        "ended"
     } else if flag("connected") && flag("active") {
-        "active".to_owned()
+        "active"
     } else if flag("connected") {
-        "inactive".to_owned()
+        "inactive"
     } else if flag("recovered") {
-        "recovered".to_owned()
+        "recovered"
     } else {
-        let timeout = number(framework, &["framework_info", "failover_timeout"]);
-        let since = number(framework, &["unregistered_time", "nanoseconds"]);
-        match (timeout, since) {
-            (Some(timeout), Some(nanos)) if nanos > 0.0 => {
-                format!("disconnected:{}-left", age(nanos / 1e9 + timeout - now))
-            }
-            _ => "disconnected".to_owned(),
-        }
+        "disconnected"
     }
 }
 
@@ -220,243 +252,6 @@ fn share(used: &[Value], totals: &[(&str, f64)]) -> String {
     match largest {
         Some((share, name)) if share > 0.0 => format!("{:.0}%{name}", share * 100.0),
         _ => "0%".to_owned(),
-    }
-}
-
-/// `meseta task list`.
-pub(crate) async fn tasks(global: &Global, filter: &TaskList) -> Result<u8, Failure> {
-    let (_, cluster) = read(global).await?;
-    show(global, &task_list(&cluster, filter)?)
-}
-
-fn task_list(cluster: &Cluster, filter: &TaskList) -> Result<List, Failure> {
-    let node = match &filter.node {
-        Some(name) => Some(string(cluster.node(name)?, &["agent_info", "id", "value"]).to_owned()),
-        None => None,
-    };
-    let names = cluster.node_names();
-    // A state of ended tasks can only be wanted of them.
-    let ended_too = filter.all || filter.state.is_some();
-    let mut shown: Vec<&Value> = cluster.tasks.iter().chain(&cluster.unreachable_tasks).collect();
-    shown.retain(|task| ended_too || is_live(task));
-    if ended_too {
-        shown.extend(&cluster.completed_tasks);
-    }
-    let wanted = |task: &&Value| {
-        let framework = string(task, &["framework_id", "value"]);
-        node.as_ref()
-            .is_none_or(|id| string(task, &["agent_id", "value"]) == id)
-            && filter
-                .state
-                .as_ref()
-                .is_none_or(|s| task_state(task).eq_ignore_ascii_case(s))
-            && filter
-                .framework
-                .as_ref()
-                .is_none_or(|f| framework.starts_with(f.as_str()) || cluster.framework_name(framework) == *f)
-    };
-    let mut rows: Vec<(Vec<String>, Value)> = shown
-        .into_iter()
-        .filter(wanted)
-        .map(|task| {
-            let agent = string(task, &["agent_id", "value"]);
-            let cells = vec![
-                short_task(string(task, &["task_id", "value"])),
-                cluster.framework_name(string(task, &["framework_id", "value"])),
-                names.get(agent).copied().unwrap_or(short_id(agent)).to_owned(),
-                task_state(task),
-                health(task).to_owned(),
-                ranges(list(task, "resources"), "ports"),
-                first_seen(cluster.now, task),
-                cores(scalar(list(task, "resources"), "cpus")),
-                mebibytes(scalar(list(task, "resources"), "mem")),
-                string(task, &["task_id", "value"]).to_owned(),
-            ];
-            (cells, task.clone())
-        })
-        .collect();
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(List {
-        columns: vec![
-            output::text("TASK"),
-            output::text("OF"),
-            output::text("NODE"),
-            output::text("STATE"),
-            output::text("HEALTH"),
-            output::text("PORTS"),
-            output::text("AGE"),
-            output::number("CPUS").wide(),
-            output::number("MEM").wide(),
-            output::text("ID").wide(),
-        ],
-        rows,
-        empty: "no tasks run; start one: meseta execute -- echo hello",
-    })
-}
-
-/// `running` of `TASK_RUNNING`.
-fn task_state(task: &Value) -> String {
-    let state = string(task, &["state"]);
-    state.strip_prefix("TASK_").unwrap_or(state).to_lowercase()
-}
-
-fn health(task: &Value) -> &'static str {
-    let last = list(task, "statuses")
-        .iter()
-        .rev()
-        .find_map(|s| s.get("healthy")?.as_bool());
-    match last {
-        Some(true) => "healthy",
-        Some(false) => "unhealthy",
-        None => "",
-    }
-}
-
-fn first_seen(now: f64, task: &Value) -> String {
-    let first = list(task, "statuses")
-        .first()
-        .and_then(|s| number(s, &["timestamp"]));
-    first.map_or(String::new(), |at| age(now - at))
-}
-
-/// `meseta task show`.
-pub(crate) async fn task(global: &Global, name: &str) -> Result<u8, Failure> {
-    let (_, cluster) = read(global).await?;
-    let task = cluster.task(name)?;
-    match global.format() {
-        Format::Json | Format::Jsonl => print(&format!("{task}\n")),
-        Format::Name => print(&format!("{}\n", string(task, &["task_id", "value"]))),
-        Format::Table | Format::Wide | Format::Env => print(&task_text(&cluster, task)),
-    }
-}
-
-fn task_text(cluster: &Cluster, task: &Value) -> String {
-    let id = |member: &str| string(task, &[member, "value"]);
-    let names = cluster.node_names();
-    let statuses = list(task, "statuses");
-    let last = statuses.last().cloned().unwrap_or_default();
-    let resources = list(task, "resources");
-    let mut text = block(&[
-        ("task", id("task_id").to_owned()),
-        ("name", string(task, &["name"]).to_owned()),
-        ("state", with_reason(task, &last)),
-        ("message", string(&last, &["message"]).to_owned()),
-        (
-            "framework",
-            format!(
-                "{} ({})",
-                cluster.framework_name(id("framework_id")),
-                id("framework_id")
-            ),
-        ),
-        (
-            "node",
-            format!(
-                "{} ({})",
-                names.get(id("agent_id")).copied().unwrap_or("-"),
-                id("agent_id")
-            ),
-        ),
-        ("executor", id("executor_id").to_owned()),
-        ("cpus", cores(scalar(resources, "cpus"))),
-        ("mem", mebibytes(scalar(resources, "mem"))),
-        ("ports", ranges(resources, "ports")),
-        (
-            "container",
-            string(&last, &["container_status", "container_id", "value"]).to_owned(),
-        ),
-    ]);
-    let rows = statuses
-        .iter()
-        .map(|status| {
-            let at = number(status, &["timestamp"]).map_or(String::new(), |t| age(cluster.now - t));
-            let cells = vec![
-                task_state(status),
-                at,
-                string(status, &["source"])
-                    .trim_start_matches("SOURCE_")
-                    .to_lowercase(),
-                string(status, &["reason"])
-                    .trim_start_matches("REASON_")
-                    .to_lowercase(),
-                string(status, &["message"]).to_owned(),
-            ];
-            (cells, Value::Null)
-        })
-        .collect();
-    let history = List {
-        columns: ["STATE", "AGO", "SOURCE", "REASON", "MESSAGE"]
-            .map(output::text)
-            .to_vec(),
-        rows,
-        empty: "",
-    };
-    text.push('\n');
-    text.push_str(
-        &history
-            .render(Style {
-                format: Format::Table,
-                headers: true,
-                width: None,
-            })
-            .0,
-    );
-    text
-}
-
-fn with_reason(task: &Value, last: &Value) -> String {
-    match string(last, &["reason"]) {
-        "" => task_state(task),
-        reason => format!("{} ({reason})", task_state(task)),
-    }
-}
-
-/// `meseta task kill`.
-pub(crate) async fn kill(global: &Global, names: &[String], grace: Option<Duration>) -> Result<u8, Failure> {
-    let (leader, cluster) = read(global).await?;
-    let mut failures: Vec<Failure> = Vec::new();
-    for name in names {
-        match kill_one(&leader, &cluster, name, grace).await {
-            Ok(said) if global.quiet => drop(said),
-            Ok(said) => eprintln!("{said}"),
-            Err(failure) => failures.push(failure),
-        }
-    }
-    match (failures.len(), names.len()) {
-        (0, _) => Ok(0),
-        (1, 1) => Err(failures.remove(0)),
-        (failed, all) => {
-            let what = format!("{failed} of {} were not killed", plural(all, "task"));
-            let start = Failure::new("some-failed", 9, what);
-            Err(failures.into_iter().fold(start, |sum, f| sum.detail(f.what)))
-        }
-    }
-}
-
-async fn kill_one(
-    leader: &Leader,
-    cluster: &Cluster,
-    name: &str,
-    grace: Option<Duration>,
-) -> Result<String, Failure> {
-    let task = cluster.task(name)?;
-    let id = string(task, &["task_id", "value"]);
-    if !is_live(task) {
-        return Ok(format!("{id} has ended already ({})", task_state(task)));
-    }
-    let mut body = json!({"framework_id": string(task, &["framework_id", "value"]), "task_id": id});
-    if let Some(grace) = grace {
-        body["grace_seconds"] = json!(grace.as_secs_f64());
-    }
-    let answer = leader.http.post(&leader.at, "/meseta/v1/kill_task", &body).await;
-    let answer = answer.map_err(|why| unreachable(&leader.at, &why))?;
-    match answer.status.as_u16() {
-        200 | 202 => Ok(format!("{id} is being killed; its framework may start another")),
-        404 => {
-            let what = format!("{id} is not there any more: {}", answer.text());
-            Err(Failure::new("not-found", exit::NOT_FOUND, what).fix("meseta task list -a"))
-        }
-        _ => understood(&leader.at, answer).map(|_| String::new()),
     }
 }
 

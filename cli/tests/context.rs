@@ -124,9 +124,9 @@ fn a_file_with_a_mistake_is_named_and_stops_no_help() {
 #[test]
 fn shells_get_their_completion() {
     for (shell, mark) in [
-        ("bash", "complete -F"),
+        ("bash", "complete -o"),
         ("zsh", "#compdef meseta"),
-        ("fish", "complete -c meseta"),
+        ("fish", "complete --keep-order"),
     ] {
         let output = meseta().args(["completion", shell]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -136,9 +136,8 @@ fn shells_get_their_completion() {
             "{shell}: {}",
             &script[..200.min(script.len())]
         );
-        for word in ["job", "history", "context", "--master"] {
-            assert!(script.contains(word.trim_start_matches("--")), "{shell}: {word}");
-        }
+        // It asks this program each time.
+        assert!(script.contains("COMPLETE="), "{shell}");
     }
 }
 

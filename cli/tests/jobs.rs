@@ -50,7 +50,7 @@ fn a_job_is_created_run_changed_and_deleted() {
     idle_job(&up, "hello", "echo hello $WHO");
     let twice = up.run(&["job", "create", "--name", "hello", "--now", "--cmd", "true"]);
     assert_eq!(twice.status.code(), Some(4), "{twice:?}");
-    assert!(said(&twice).starts_with("error[exists]"), "{twice:?}");
+    assert!(said(&twice).starts_with("error[already-exists]"), "{twice:?}");
 
     let run = up.run(&["job", "run", "hello", "--wait"]);
     assert_eq!(run.status.code(), Some(0), "{run:?}");

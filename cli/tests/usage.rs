@@ -76,6 +76,13 @@ fn mistakes_are_usage_errors_that_name_what_is_wrong() {
         (&["job", "next"], "NAME"),
         (&["job", "create", "/nonexistent/x.json"], "/nonexistent/x.json"),
         (&["node", "-o", "env"], "meseta status -o env"),
+        (&["app", "lsit"], "did you mean meseta app list?"),
+        (&["app", "list", "-json"], "flags have two dashes: --json"),
+        (&["plan", "web.json"], "fix: meseta diff FILE"),
+        (&["get", "pods"], "fix: meseta task list"),
+        (&["service", "scale"], "meseta app scale NAME N"),
+        (&["node", "list", "--attr", "rack"], "NAME=VALUE"),
+        (&["help", "no-such-topic"], "no command, topic or error"),
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
@@ -85,6 +92,43 @@ fn mistakes_are_usage_errors_that_name_what_is_wrong() {
             text(&output.stderr)
         );
         assert_eq!(text(&output.stdout), "", "{args:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_objects_for_programs() {
+    for args in [&["app", "lsit", "--json"][..], &["-o", "json", "tsak"]] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["error"]["code"], "bad-usage", "{error}");
+        assert!(
+            error["error"]["hint"]
+                .as_str()
+                .unwrap()
+                .starts_with("did you mean"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_program_alone_says_how_to_begin() {
+    let output = run(&[]);
+    assert!(output.status.success(), "{output:?}");
+    let said = text(&output.stdout);
+    assert!(said.lines().count() <= 25, "{said}");
+    assert!(said.contains("meseta up web.json clock.json"), "{said}");
+    for (words, part) in [
+        (&["help"][..], "Usage: meseta"),
+        (&["help", "app", "scale"], "--dry-run"),
+        (&["help", "exit-codes"], "130"),
+        (&["help", "unreachable"], "error[unreachable]"),
+        (&["version"], "none answers"),
+    ] {
+        let output = run(&[words, &["-m", "127.0.0.1:1"]].concat());
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        assert!(text(&output.stdout).contains(part), "{words:?}: {output:?}");
     }
 }
 

@@ -213,7 +213,7 @@ fn say(global: &Global, all: &[Compared<'_>], detached: Option<&Started>) {
         })
         .collect();
     let _ = output::print(&lines);
-    if let Some(started) = detached {
+    if let Some(started) = detached.filter(|_| matches!(global.format(), Format::Table | Format::Wide)) {
         let _ = output::print(&format!("deployment {}\n", started.deployment));
         if !global.quiet {
             eprintln!(
@@ -259,7 +259,7 @@ async fn show(global: &Global, all: &[Compared<'_>], exit_code: bool) -> Result<
                     &c.difference,
                     running(c),
                     cluster.as_ref(),
-                    Some(c.definition.file()),
+                    Some(c.definition.operand()),
                 )
             })
             .collect(),

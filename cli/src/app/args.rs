@@ -14,15 +14,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 const APP_EXAMPLES: &str = "\
 Examples:
-  meseta app list                      all apps
-  meseta app show web                  one: its definition in short, its instances, its last failure
-  meseta app scale web 5               5 instances (+2 two more, -1 one less); waits until they are healthy
-  meseta app update web cpus=0.5       a new version, rolled out as upgradeStrategy says
-  meseta app rollback web              back to the version before
-  meseta app why web                   what it waits for, and ways out
+  meseta app list                 all apps
+  meseta app show web             one: its definition in short, its instances
+  meseta app scale web 5          5 instances (+2 two more, -1 one less)
+  meseta app update web cpus=0.5  a new version, rolled out as it says itself
+  meseta app rollback web         back to the version before
+  meseta app why web              what it waits for, and ways out
 
-Names are app ids, with or without the slash at their start. What changes something waits until the deployment has ended
-(10m, --timeout); -d returns at once.";
+Names are app ids, with or without the slash at their start. What changes
+something waits until the deployment has ended (10m, --timeout); -d returns at
+once.";
 
 #[derive(Args, Debug)]
 #[command(after_help = APP_EXAMPLES)]
@@ -231,7 +232,8 @@ pub(crate) struct Fields {
 const CREATE_EXAMPLES: &str = "\
 Examples:
   meseta app create web.json
-  meseta app create --id hello --cmd 'while :; do date; sleep 5; done' --cpus 0.1 --mem 32 --instances 2";
+  meseta app create --id hello --cmd 'while :; do date; sleep 5; done' \\
+      --cpus 0.1 --mem 32 --instances 2";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = CREATE_EXAMPLES)]
@@ -334,13 +336,13 @@ pub(crate) enum DeploymentVerb {
 
 const APPLY_EXAMPLES: &str = "\
 Examples:
-  meseta apply web.json clock.json     apps and jobs, told apart by what is in the files
-  meseta apply deploy/                 all .json files of a folder
-  meseta apply web.json --dry-run      what would change, what would happen to running instances
+  meseta apply web.json clock.json  apps and jobs, told apart by what they say
+  meseta apply deploy/              all .json files of a folder
+  meseta apply web.json --dry-run   what would change and what would restart
   meseta app show web --json | meseta apply -
 
-A file is the whole definition: what it does not say gets its default; only `instances` stays as it is when the file
-does not have it.";
+A file is the whole definition: what it does not say gets its default; only
+`instances` stays as it is when the file does not have it.";
 
 /// Make apps and jobs as files describe them, and wait until they are.
 #[derive(Args, Clone, Debug)]
@@ -398,7 +400,7 @@ pub(crate) struct WhyArgs {
 const EVENTS_EXAMPLES: &str = "\
 Examples:
   meseta events                          the last state changes of tasks
-  meseta events -f                       what happens from now on, as the service tells it
+  meseta events -f                       what happens from now on
   meseta events -f --type deployment_success --app web";
 
 /// What happens to apps.

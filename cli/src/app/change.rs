@@ -86,10 +86,21 @@ fn say(global: &Global, changing: Changing, planned: &Planned<'_>, started: &Sta
 
 /// Already so.
 pub(super) fn nothing_to_do(global: &Global, id: &AppId, why: &str) -> Result<u8, Failure> {
-    if !global.quiet {
-        eprintln!("{id} {why}; nothing to do");
-    }
-    Ok(0)
+    let text = match global.format() {
+        Format::Json | Format::Jsonl => {
+            let object = json!({
+                "kind": "change", "schema": 1, "id": id.as_str(), "change": "unchanged", "deployment": null,
+                "version": null,
+            });
+            format!("{object}\n")
+        }
+        Format::Name => format!("{id}\n"),
+        _ => {
+            eprintln!("{id} {why}; nothing to do");
+            return Ok(0);
+        }
+    };
+    Ok(output::print(&text).err().unwrap_or(0))
 }
 
 pub(super) fn put<'a>(id: &'a AppId, body: Value, force: bool, word: &'static str) -> Ask<'a> {

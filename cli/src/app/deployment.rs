@@ -20,7 +20,7 @@ use std::io::IsTerminal;
 pub(crate) async fn run(global: &Global, verb: Option<DeploymentVerb>) -> Result<u8, Failure> {
     let apps = Apps::find(global).await?;
     match verb {
-        None | Some(DeploymentVerb::List) => list(global, &apps).await,
+        None | Some(DeploymentVerb::List) => list(global).await,
         Some(DeploymentVerb::Show { id }) => show(global, &apps, &id).await,
         Some(DeploymentVerb::Watch { id }) => {
             // Before its plan is read: its end cannot be missed.
@@ -34,10 +34,9 @@ pub(crate) async fn run(global: &Global, verb: Option<DeploymentVerb>) -> Result
     }
 }
 
-async fn list(global: &Global, apps: &Apps) -> Result<u8, Failure> {
-    let deployments = apps.deployments().await?;
-    let list = list::deployments(&deployments);
-    super::print_list(global, &list)
+async fn list(global: &Global) -> Result<u8, Failure> {
+    let read = async || Ok(list::deployments(&Apps::find(global).await?.deployments().await?));
+    output::show(global, read).await
 }
 
 /// The one under way of this id, or with this unique beginning of it.
@@ -69,10 +68,9 @@ fn find(deployments: &Dated<Vec<Value>>, id: &str) -> Result<Dated<Value>, Failu
 
 async fn show(global: &Global, apps: &Apps, id: &str) -> Result<u8, Failure> {
     let found = find(&apps.deployments().await?, id)?;
-    let out = match global.format() {
-        Format::Json | Format::Jsonl => format!("{}\n", found.value),
-        Format::Name => format!("{}\n", string(&found.value, &["id"])),
-        _ => plan(&found, Look::of(global, std::io::stdout().is_terminal())),
+    let out = match output::for_programs(global, &found.value, string(&found.value, &["id"]))? {
+        Some(text) => text,
+        None => plan(&found, Look::of(global, std::io::stdout().is_terminal())),
     };
     Ok(output::print(&out).err().unwrap_or(0))
 }
@@ -195,13 +193,8 @@ async fn rollback(global: &Global, apps: &Apps, id: &str, detach: bool) -> Resul
 }
 
 /// The table, for `status`.
-pub(crate) fn table(deployments: &Dated<Vec<Value>>) -> String {
-    let style = Style {
-        format: Format::Table,
-        headers: true,
-        width: None,
-    };
-    list::deployments(deployments).render(style).0
+pub(crate) fn table(deployments: &Dated<Vec<Value>>, style: &Style) -> String {
+    list::deployments(deployments).part(style)
 }
 
 #[cfg(test)]

@@ -57,10 +57,15 @@ fn line(name: &str, outcome: &Outcome) -> String {
 pub(super) async fn diff(global: &Global, definition: &Definition) -> Result<bool, Failure> {
     let cron = Service::find(global, Kind::Cron).await?;
     let differences = job::differences(&cron, definition).await?;
-    let same = || format!("= job {}     unchanged\n", definition.id);
+    let text = match global.format() {
+        Format::Json | Format::Jsonl => format!("{}\n", differences.object),
+        Format::Name if differences.any => format!("{}\n", definition.id),
+        Format::Name => String::new(),
+        _ => differences.text,
+    };
     // Whoever does not read on does not change what differs.
-    let _ = output::print(&differences.clone().unwrap_or_else(same));
-    Ok(differences.is_some())
+    let _ = output::print(&text);
+    Ok(differences.any)
 }
 
 /// `why NAME`: of an app or a job, whichever has this name; `app/NAME` and `job/NAME` say which.

@@ -2,7 +2,7 @@
 
 use super::client::{Dated, seconds, short_deployment};
 use crate::cluster::{list, number, string};
-use crate::output::{self, List};
+use crate::output::{self, Cell, List, cells};
 use crate::text::{age, cores, mebibytes};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -28,19 +28,30 @@ pub(crate) fn by_app(queue: &[Value]) -> BTreeMap<&str, &Value> {
         .collect()
 }
 
-/// `running`, `deploying`, `waiting`, `delayed:12s`, `suspended`, `unhealthy`.
-pub(crate) fn status(app: &Value, entry: Option<&Value>, now: f64) -> String {
+/// `delayed:12s`, or the word.
+pub(super) fn status_cell(app: &Value, entry: Option<&Value>, now: f64) -> Cell {
+    match (status(app, entry, now), entry.map(delay_left)) {
+        ("delayed", Some(left)) => Cell::time("delayed:", now + left, age(left)),
+        (word, _) => word.into(),
+    }
+}
+
+fn delay_left(entry: &Value) -> f64 {
+    number(entry, &["delay", "timeLeftSeconds"]).unwrap_or(0.0)
+}
+
+/// `running`, `deploying`, `waiting`, `delayed`, `suspended`, `unhealthy`.
+pub(crate) fn status(app: &Value, entry: Option<&Value>, now: f64) -> &'static str {
     if let Some(entry) = entry {
-        let left = number(entry, &["delay", "timeLeftSeconds"]).unwrap_or(0.0);
-        if entry.pointer("/delay/overdue") == Some(&Value::Bool(false)) && left > 0.0 {
-            return format!("delayed:{}", age(left));
+        if entry.pointer("/delay/overdue") == Some(&Value::Bool(false)) && delay_left(entry) > 0.0 {
+            return "delayed";
         }
         let since = seconds(string(entry, &["since"])).unwrap_or(now);
         if now - since >= WAITING_AFTER {
-            return "waiting".to_owned();
+            return "waiting";
         }
     }
-    let status = if !list(app, "deployments").is_empty() || entry.is_some() {
+    if !list(app, "deployments").is_empty() || entry.is_some() {
         "deploying"
     } else if count(app, "instances") == 0 && count(app, "tasksRunning") + count(app, "tasksStaged") == 0 {
         "suspended"
@@ -48,31 +59,31 @@ pub(crate) fn status(app: &Value, entry: Option<&Value>, now: f64) -> String {
         "unhealthy"
     } else {
         "running"
-    };
-    status.to_owned()
+    }
 }
 
 /// Whether a status says that nothing goes on by itself.
 fn waits(status: &str) -> bool {
-    status == "waiting" || status.starts_with("delayed")
+    matches!(status, "waiting" | "delayed")
 }
 
 /// The table of apps.
 pub(super) fn apps(apps: &Dated<Vec<Value>>, queue: &[Value], only_waiting: bool) -> List {
     let queue = by_app(queue);
-    let mut rows: Vec<(Vec<String>, Value)> = apps
+    let mut rows: Vec<(Vec<Cell>, Value)> = apps
         .value
         .iter()
         .filter_map(|app| {
             let id = string(app, &["id"]);
-            let status = status(app, queue.get(id).copied(), apps.now);
-            if only_waiting && !waits(&status) {
+            let entry = queue.get(id).copied();
+            if only_waiting && !waits(status(app, entry, apps.now)) {
                 return None;
             }
-            Some((cells(app, status, apps.now), app.clone()))
+            let status = status_cell(app, entry, apps.now);
+            Some((row(app, status, apps.now), app.clone()))
         })
         .collect();
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    rows.sort_by(|(_, a), (_, b)| string(a, &["id"]).cmp(string(b, &["id"])));
     List {
         columns: vec![
             output::text("ID"),
@@ -96,7 +107,7 @@ pub(super) fn apps(apps: &Dated<Vec<Value>>, queue: &[Value], only_waiting: bool
     }
 }
 
-fn cells(app: &Value, status: String, now: f64) -> Vec<String> {
+fn row(app: &Value, status: Cell, now: f64) -> Vec<Cell> {
     let instances = count(app, "instances");
     let of = |member: &str| number(app, &[member]).unwrap_or(0.0) * instances as f64;
     let healthy = if has_health_checks(app) {
@@ -104,23 +115,22 @@ fn cells(app: &Value, status: String, now: f64) -> Vec<String> {
     } else {
         String::new()
     };
-    let failed =
-        seconds(string(app, &["lastTaskFailure", "timestamp"])).map_or(String::new(), |t| age(now - t));
+    let ago = |path: &[&str]| seconds(string(app, path)).map_or_else(Cell::default, |t| Cell::ago(now, t));
     let deployment = list(app, "deployments")
         .first()
         .map_or("", |d| string(d, &["id"]));
-    vec![
-        string(app, &["id"]).to_owned(),
+    cells![
+        string(app, &["id"]),
         status,
         format!("{}/{instances}", count(app, "tasksRunning")),
         healthy,
         cores(of("cpus")),
         mebibytes(of("mem")),
-        seconds(string(app, &["version"])).map_or(String::new(), |t| age(now - t)),
+        ago(&["version"]),
         what_runs(app),
-        string(app, &["role"]).to_owned(),
-        short_deployment(deployment).to_owned(),
-        failed,
+        string(app, &["role"]),
+        short_deployment(deployment),
+        ago(&["lastTaskFailure", "timestamp"]),
     ]
 }
 
@@ -152,13 +162,14 @@ pub(super) fn deployments(deployments: &Dated<Vec<Value>>) -> List {
         let action = list(d, "currentActions")
             .first()
             .map_or("", |a| string(a, &["action"]));
-        let cells = vec![
-            short_deployment(string(d, &["id"])).to_owned(),
+        let since = seconds(string(d, &["version"]));
+        let cells = cells![
+            short_deployment(string(d, &["id"])),
             affected,
             step(d),
-            action_word(action).to_owned(),
-            seconds(string(d, &["version"])).map_or(String::new(), |t| age(deployments.now - t)),
-            string(d, &["id"]).to_owned(),
+            action_word(action),
+            since.map_or_else(Cell::default, |t| Cell::ago(deployments.now, t)),
+            string(d, &["id"]),
         ];
         (cells, d.clone())
     });
@@ -200,7 +211,7 @@ pub(super) fn action_word(action: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::{Format, Style};
+    use crate::output::Style;
     use serde_json::json;
 
     const NOW: &str = "2026-11-21T12:10:00.000Z";
@@ -249,7 +260,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                status(&app("/web", &more), queued.as_ref(), now()),
+                status_cell(&app("/web", &more), queued.as_ref(), now()),
                 word,
                 "{more}"
             );
@@ -266,13 +277,8 @@ mod tests {
             now: now(),
         };
         let queue = [entry("/db", true, 0, "2026-11-21T12:09:00.000Z")];
-        let style = Style {
-            format: Format::Table,
-            headers: true,
-            width: None,
-        };
         assert_eq!(
-            super::apps(&apps, &queue, false).render(style).0,
+            super::apps(&apps, &queue, false).part(&Style::plain()),
             "\
 ID    STATUS   INSTANCES  HEALTHY  CPUS   MEM  AGE
 /db   waiting        0/1        -   0.5  512M  3m12s
@@ -293,13 +299,8 @@ ID    STATUS   INSTANCES  HEALTHY  CPUS   MEM  AGE
             })],
             now: now(),
         };
-        let style = Style {
-            format: Format::Table,
-            headers: true,
-            width: None,
-        };
         assert_eq!(
-            super::deployments(&deployments).render(style).0,
+            super::deployments(&deployments).part(&Style::plain()),
             "ID        AFFECTED  STEP  STATE    AGE\n5f1c2a90  /web+2    2/4   restart  40s\n"
         );
     }

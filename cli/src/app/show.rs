@@ -1,10 +1,10 @@
 //! `app show`: definition in short, instances with their addresses, the last failure with the end of what it wrote.
 
 use super::client::{Dated, seconds, short_deployment};
-use super::list::{by_app, count, has_health_checks, status, step, what_runs};
+use super::list::{by_app, count, has_health_checks, status_cell, step, what_runs};
 use super::past::Happened;
 use crate::cluster::{list, number, short_task, string};
-use crate::output::{self, Format, List, Style, block};
+use crate::output::{self, Cell, List, Style, block, cells};
 use crate::text::{age, cores, harmless, mebibytes, plural, shorten};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -21,15 +21,15 @@ pub(super) struct Shown<'a> {
 }
 
 /// For people.
-pub(super) fn text(shown: &Shown<'_>) -> String {
+pub(super) fn text(shown: &Shown<'_>, style: &Style) -> String {
     let (app, now) = (&shown.app.value, shown.app.now);
     let id = string(app, &["id"]);
-    let status = status(app, by_app(shown.queue).get(id).copied(), now);
-    let mut text = definition(app, &status, now, shown.deployments);
+    let status = status_cell(app, by_app(shown.queue).get(id).copied(), now);
+    let mut text = definition(app, &status.to_string(), now, shown.deployments);
     let tasks = list(app, "tasks");
     if !tasks.is_empty() {
         text.push('\n');
-        text.push_str(&instances(app, now));
+        text.push_str(&instances(app, now, style));
     }
     if let Some(failure) = app.get("lastTaskFailure").filter(|f| f.is_object()) {
         text.push('\n');
@@ -157,9 +157,9 @@ fn members(app: &Value, name: &str) -> String {
     texts.collect::<Vec<_>>().join(" ")
 }
 
-fn instances(app: &Value, now: f64) -> String {
+fn instances(app: &Value, now: f64, style: &Style) -> String {
     let checked = has_health_checks(app);
-    let mut rows: Vec<(Vec<String>, Value)> = list(app, "tasks")
+    let mut rows: Vec<(Vec<Cell>, Value)> = list(app, "tasks")
         .iter()
         .map(|task| {
             let state = string(task, &["state"]);
@@ -173,18 +173,18 @@ fn instances(app: &Value, now: f64) -> String {
             };
             let since = [string(task, &["startedAt"]), string(task, &["stagedAt"])];
             let since = since.into_iter().find_map(seconds);
-            let cells = vec![
+            let cells = cells![
                 short_task(string(task, &["id"])),
                 state.strip_prefix("TASK_").unwrap_or(state).to_lowercase(),
-                health.to_owned(),
+                health,
                 addresses(task),
-                since.map_or(String::new(), |t| age(now - t)),
-                string(task, &["version"]).to_owned(),
+                since.map_or_else(Cell::default, |t| Cell::ago(now, t)),
+                string(task, &["version"]),
             ];
             (cells, Value::Null)
         })
         .collect();
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    rows.sort_by_cached_key(|(cells, _)| cells.first().map(Cell::to_string));
     let list = List {
         columns: ["INSTANCE", "STATE", "HEALTH", "ADDRESS", "AGE", "VERSION"]
             .map(output::text)
@@ -192,12 +192,7 @@ fn instances(app: &Value, now: f64) -> String {
         rows,
         empty: "",
     };
-    let style = Style {
-        format: Format::Table,
-        headers: true,
-        width: None,
-    };
-    list.render(style).0
+    list.part(style)
 }
 
 /// `host:port`, further ports after commas.
@@ -270,7 +265,7 @@ mod tests {
             events: &[],
         };
         assert_eq!(
-            text(&shown),
+            text(&shown, &Style::plain()),
             "\
 app         /web
 status      running

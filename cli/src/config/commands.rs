@@ -2,19 +2,21 @@
 
 use super::file::{CONTEXT_KEYS, DEFAULT_KEYS, File};
 use super::{Origin, UP};
-use crate::args::{Cli, Global};
+use crate::args::Global;
+use crate::complete;
 use crate::failure::{Failure, exit};
-use crate::output::{self, Column, Format, List, Style};
+use crate::output::{self, Column, Format, List, cells};
 use crate::up;
-use clap::{Args, CommandFactory, Subcommand};
+use clap::{Args, Subcommand};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 const EXAMPLES: &str = "\
 Examples:
   meseta context add prod m1:5050,m2:5050 --protect
   meseta context use prod
-  meseta --context up app list         this command only; `up` is the `meseta up` that runs here
+  meseta --context up app list         only this command, of the running `up`
   meseta context show --origin         which value counts, and who gave it";
 
 /// Several clusters, by name.
@@ -68,25 +70,42 @@ pub(crate) struct AddArgs {
     pub(crate) protect: bool,
 }
 
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(meseta completion bash)     in ~/.bashrc
+  source <(meseta completion zsh)      in ~/.zshrc, after compinit
+  meseta completion fish | source      in ~/.config/fish/config.fish
+
+Apps, jobs, tasks and nodes are asked for where the words typed so far say.";
+
 /// `completion`.
 #[derive(Args, Debug)]
+#[command(after_help = COMPLETION_EXAMPLES)]
 pub(crate) struct CompletionArgs {
     /// For which shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Prints a shell's completion of all words and flags.
-pub(crate) fn completion(args: &CompletionArgs) -> u8 {
-    let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "meseta", &mut text);
-    output::print(&String::from_utf8_lossy(&text)).err().unwrap_or(0)
+/// Prints a shell's completion of words, flags and names.
+pub(crate) fn completion(args: &CompletionArgs) -> Result<u8, Failure> {
+    let text = complete::script(args.shell).ok_or_else(|| {
+        let what = format!("there is no completion for {}", args.shell);
+        Failure::new("bad-usage", exit::USAGE, what)
+    })?;
+    Ok(output::print(&text).err().unwrap_or(0))
+}
+
+/// The names of all contexts.
+pub(crate) fn names() -> Result<BTreeSet<String>, Failure> {
+    let file = File::read()?;
+    Ok(file.contexts().chain([UP]).map(str::to_owned).collect())
 }
 
 /// Runs a command about contexts; no server is asked.
-pub(crate) fn run(global: &Global, args: ContextArgs) -> Result<u8, Failure> {
+pub(crate) async fn run(global: &Global, args: ContextArgs) -> Result<u8, Failure> {
     match args.verb {
-        None | Some(ContextVerb::List) => list(global),
+        None | Some(ContextVerb::List) => output::show(global, async || list(global)).await,
         Some(ContextVerb::Add(args)) => add(global, &args),
         Some(ContextVerb::Use { name }) => make_current(&name),
         Some(ContextVerb::Show { origin }) => show(global, origin),
@@ -100,7 +119,7 @@ const COLUMNS: [Column; 3] = [
     output::text("MASTER"),
 ];
 
-fn list(global: &Global) -> Result<u8, Failure> {
+fn list(global: &Global) -> Result<List, Failure> {
     let file = File::read()?;
     let row = |name: &str, master: String, is_protected: bool| {
         let is_current = global.chosen.context.as_deref() == Some(name);
@@ -111,7 +130,7 @@ fn list(global: &Global) -> Result<u8, Failure> {
             .map(|(_, word)| *word)
             .collect();
         let object = json!({"name": name, "master": master, "current": is_current, "protect": is_protected});
-        (vec![name.to_owned(), states.join(","), master], object)
+        (cells![name, states.join(","), master], object)
     };
     let mut rows: Vec<_> = file
         .contexts()
@@ -129,11 +148,7 @@ fn list(global: &Global) -> Result<u8, Failure> {
         rows,
         empty: "no contexts; make one: meseta context add NAME HOST:PORT",
     };
-    let (out, err) = list.render(Style::of_stdout(global.format(), !global.no_headers));
-    if let Some(line) = err {
-        eprint!("{line}");
-    }
-    Ok(output::print(&out).err().unwrap_or(0))
+    Ok(list)
 }
 
 fn add(global: &Global, args: &AddArgs) -> Result<u8, Failure> {
@@ -247,6 +262,7 @@ fn values(global: &Global) -> Vec<(&'static str, Option<String>)> {
         "timeout" => global.timeout.map(|timeout| format!("{timeout:?}")),
         "progress" => word(clap::ValueEnum::to_possible_value(&global.progress)),
         "color" => word(clap::ValueEnum::to_possible_value(&global.color)),
+        "time" => word(clap::ValueEnum::to_possible_value(&global.time)),
         "no_input" => Some(global.no_input.to_string()),
         _ => None,
     };

@@ -14,7 +14,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// What a context may say.
 pub(super) const CONTEXT_KEYS: &[&str] = &["master", "service_url", "cron_url", "protect"];
 /// What `[defaults]` may say.
-pub(super) const DEFAULT_KEYS: &[&str] = &["output", "timeout", "progress", "color", "no_input"];
+pub(super) const DEFAULT_KEYS: &[&str] = &["output", "timeout", "progress", "color", "time", "no_input"];
 
 /// The file; an absent one is empty.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ pub(super) async fn create(global: &Global, args: &CreateArgs) -> Result<u8, Fai
         if stored(&cron, &definition.id).await?.is_some() {
             let name = &definition.id;
             let what = format!("there is a job '{name}' already, nothing was created");
-            return Err(Failure::new("exists", exit::REFUSED, what)
+            return Err(Failure::new("already-exists", exit::REFUSED, what)
                 .fix(format!("meseta job update {name} ... · meseta job delete {name}")));
         }
     }

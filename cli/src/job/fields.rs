@@ -82,6 +82,16 @@ pub(super) fn shown(name: &str, changes: &[Change]) -> String {
     text
 }
 
+impl Change {
+    /// For programs; values people keep passwords in are left out.
+    pub(super) fn object(&self) -> Value {
+        if is_secret(&self.field) {
+            return json!({"field": self.field, "secret": true});
+        }
+        json!({"field": self.field, "from": self.old, "to": self.new})
+    }
+}
+
 /// Values people keep passwords in.
 fn is_secret(field: &str) -> bool {
     field == "environmentVariables"

@@ -86,7 +86,7 @@ fn tree(rows: &[Value], only: Option<&str>, now: Timestamp) -> String {
         } else {
             String::new()
         };
-        let parts = [what, words::last(row, now), state(row)];
+        let parts = [what, words::last(row, now).to_string(), state(row)];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let _ = writeln!(
             text,

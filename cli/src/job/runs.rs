@@ -1,14 +1,13 @@
 //! `job run`, `job history`, and `run`: what was started, and what came of it.
 
 use super::args::{HistoryArgs, LogsOfRun, StartArgs};
-use super::{asked, encoded, find, print_list, told, words};
+use super::{asked, encoded, find, told, words};
 use crate::args::{Global, LogsArgs};
 use crate::cluster::{list, number, string};
 use crate::failure::{Failure, exit};
-use crate::output::{self, Column, Format, List, block};
+use crate::output::{self, Cell, Column, Format, List, block, cells};
 use crate::progress::Progress;
 use crate::services::Service;
-use crate::text::age;
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -43,11 +42,11 @@ pub(super) fn table(runs: &[Value], now: Timestamp) -> List {
     }
 }
 
-fn cells(run: &Value, now: Timestamp) -> Vec<String> {
+fn cells(run: &Value, now: Timestamp) -> Vec<Cell> {
     let text = |name: &str| string(run, &[name]).to_owned();
     let ago = |name: &str| {
         let at = words::time(string(run, &[name]));
-        at.map_or(String::new(), |at| age(now.duration_since(at).as_secs_f64()))
+        at.map_or_else(Cell::default, |at| Cell::ago(words::epoch(now), words::epoch(at)))
     };
     // One entry may stand for many slots in a row that were missed for one reason.
     let slots = number(run, &["slots"]).unwrap_or(1.0);
@@ -56,7 +55,7 @@ fn cells(run: &Value, now: Timestamp) -> Vec<String> {
     } else {
         text("result")
     };
-    vec![
+    cells![
         text("run"),
         ago("due"),
         ago("startTimestamp"),
@@ -72,6 +71,10 @@ fn cells(run: &Value, now: Timestamp) -> Vec<String> {
 
 /// The runs of a job, newest first; those that did not happen are rows too.
 pub(super) async fn history(global: &Global, args: &HistoryArgs) -> Result<u8, Failure> {
+    output::show(global, async || runs_asked_for(global, args).await).await
+}
+
+async fn runs_asked_for(global: &Global, args: &HistoryArgs) -> Result<List, Failure> {
     let cron = find(global).await?;
     let filtered = args.failed || args.since.is_some();
     let limit = if filtered { RUNS_MAX } else { args.lines };
@@ -82,7 +85,11 @@ pub(super) async fn history(global: &Global, args: &HistoryArgs) -> Result<u8, F
         .iter()
         .filter(|run| is_asked_for(run, args, now));
     let kept: Vec<Value> = kept.take(args.lines as usize).cloned().collect();
-    print_list(global, &table(&kept, now))
+    let mut list = table(&kept, now);
+    if filtered {
+        list.empty = "no such runs; all of them: meseta job history NAME";
+    }
+    Ok(list)
 }
 
 fn is_asked_for(run: &Value, args: &HistoryArgs, now: Timestamp) -> bool {
@@ -99,10 +106,9 @@ fn is_asked_for(run: &Value, args: &HistoryArgs, now: Timestamp) -> bool {
 pub(super) async fn show(global: &Global, id: &str) -> Result<u8, Failure> {
     let cron = find(global).await?;
     let run = one(&cron, id).await?;
-    let text = match global.format() {
-        Format::Json | Format::Jsonl => format!("{run}\n"),
-        Format::Name => format!("{}\n", string(&run, &["run"])),
-        _ => described(&run),
+    let text = match output::for_programs(global, &run, string(&run, &["run"]))? {
+        Some(text) => text,
+        None => described(&run),
     };
     Ok(output::print(&text).err().unwrap_or(0))
 }

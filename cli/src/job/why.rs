@@ -23,7 +23,7 @@ pub(super) async fn run(global: &Global, name: &str) -> Result<u8, Failure> {
 
 fn described(answer: &Value, now: Timestamp) -> String {
     let job = string(answer, &["job"]);
-    let mut text = format!("{}\n", harmless(string(answer, &["verdict"])));
+    let mut text = format!("{}\n", harmless(&verdict(job, string(answer, &["verdict"]))));
     let mut line = |key: &str, value: String| {
         if !value.is_empty() {
             let _ = writeln!(text, "  {key:9}  {}", harmless(&value));
@@ -51,6 +51,15 @@ fn described(answer: &Value, now: Timestamp) -> String {
     }
     line("way out", way_out(string(answer, &["code"]), job));
     text
+}
+
+/// The sentence with the job's name in place of "it": whoever reads several of them must know whose each is.
+fn verdict(job: &str, told: &str) -> String {
+    match told.strip_prefix("it ") {
+        Some(rest) => format!("{job} {rest}"),
+        None if told.starts_with(job) => told.to_owned(),
+        None => format!("{job}: {told}"),
+    }
 }
 
 fn last_run(answer: &Value, now: Timestamp) -> String {
@@ -112,6 +121,21 @@ mod tests {
              also       not due before 02:30\n  \
              way out    meseta job resume report\n"
         );
+    }
+
+    #[test]
+    fn the_verdict_names_the_job() {
+        for (told, verdict) in [
+            ("it is disabled", "report is disabled"),
+            (
+                "its schedule has no further start",
+                "report: its schedule has no further start",
+            ),
+            ("attempt 1 failed", "report: attempt 1 failed"),
+            ("report is disabled", "report is disabled"),
+        ] {
+            assert_eq!(super::verdict("report", told), verdict);
+        }
     }
 
     #[test]

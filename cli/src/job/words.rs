@@ -3,6 +3,7 @@
 //! A time always names its zone: `02:30 Europe/Paris (00:30 UTC)`.
 
 use crate::cluster::{list, string};
+use crate::output::Cell;
 use crate::text::age;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -209,20 +210,26 @@ pub(crate) fn moment(at: Timestamp, zone: &TimeZone, name: &str) -> String {
 }
 
 /// `in-4m`, `now`, `-`.
-pub(crate) fn next(row: &Value, now: Timestamp) -> String {
-    match time(string(row, &["next"])) {
-        None => String::new(),
-        Some(at) => match at.duration_since(now).as_secs_f64() {
-            seconds if seconds < 1.0 => "now".to_owned(),
-            seconds => format!("in-{}", age(seconds)),
-        },
-    }
+pub(crate) fn next(row: &Value, now: Timestamp) -> Cell {
+    let Some(at) = time(string(row, &["next"])) else {
+        return Cell::default();
+    };
+    let relative = match at.duration_since(now).as_secs_f64() {
+        seconds if seconds < 1.0 => "now".to_owned(),
+        seconds => format!("in-{}", age(seconds)),
+    };
+    Cell::time("", epoch(at), relative)
+}
+
+/// Seconds since the epoch.
+pub(crate) fn epoch(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1_000.0
 }
 
 /// `ok:56m`, `failed:2h`: the last run that ended, and how long ago.
-pub(crate) fn last(row: &Value, now: Timestamp) -> String {
+pub(crate) fn last(row: &Value, now: Timestamp) -> Cell {
     let Some(run) = row.get("lastRun").filter(|run| !run.is_null()) else {
-        return String::new();
+        return Cell::default();
     };
     let word = match string(run, &["result"]) {
         "success" => "ok",
@@ -230,8 +237,11 @@ pub(crate) fn last(row: &Value, now: Timestamp) -> String {
     };
     let ended = time(string(run, &["endTimestamp"])).or_else(|| time(string(run, &["startTimestamp"])));
     match ended {
-        Some(at) => format!("{word}:{}", age(now.duration_since(at).as_secs_f64())),
-        None => word.to_owned(),
+        Some(at) => {
+            let relative = age(now.duration_since(at).as_secs_f64());
+            Cell::time(&format!("{word}:"), epoch(at), relative)
+        }
+        None => word.into(),
     }
 }
 
@@ -317,12 +327,18 @@ mod tests {
             "lastRun": {"result": "success", "endTimestamp": "2026-03-28T11:04:00.000Z"},
         });
         assert_eq!(
-            (next(&row, now).as_str(), last(&row, now).as_str()),
+            (
+                next(&row, now).to_string().as_str(),
+                last(&row, now).to_string().as_str()
+            ),
             ("in-4m", "ok:56m")
         );
         let failed = json!({"next": null, "lastRun": {"result": "failed", "endTimestamp": "2026-03-28T10:00:00.000Z"}});
         assert_eq!(
-            (next(&failed, now).as_str(), last(&failed, now).as_str()),
+            (
+                next(&failed, now).to_string().as_str(),
+                last(&failed, now).to_string().as_str()
+            ),
             ("", "failed:2h")
         );
         assert_eq!(last(&json!({"lastRun": null}), now), "");

@@ -1,7 +1,10 @@
 //! What people see of a small cluster, word for word.
 #![allow(clippy::unwrap_used)]
 
+use super::task::{task_list, task_text};
 use super::*;
+use crate::args::TaskList;
+use crate::output::Style;
 
 fn resources(cpus: f64, mem: f64) -> Value {
     json!([
@@ -58,12 +61,7 @@ fn cluster() -> Cluster {
 }
 
 fn table(list: &List) -> String {
-    list.render(Style {
-        format: Format::Table,
-        headers: true,
-        width: None,
-    })
-    .0
+    list.part(&Style::plain())
 }
 
 #[test]
@@ -74,7 +72,10 @@ a1    10.0.0.1:5051  ready           2.5/8    1.5G/8G  10G/10G      1  1h
 a2    10.0.0.2:5051  disconnected      0/4      0M/4G   0M/10G      0  10m
 a3    -              recovering          -          -        -      -  -
 ";
-    assert_eq!(squeeze(&table(&node_list(&cluster()))), squeeze(want));
+    assert_eq!(
+        squeeze(&table(&node_list(&cluster(), &NodeList::default()))),
+        squeeze(want)
+    );
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn a_disconnected_framework_shows_how_long_its_tasks_have() {
         "framework_info": {"failover_timeout": 600.0}, "connected": false, "active": false,
         "unregistered_time": {"nanoseconds": 1000e9},
     });
-    assert_eq!(framework_state(1060.0, &framework, false), "disconnected:9m-left");
+    assert_eq!(state_cell(1060.0, &framework, false), "disconnected:9m-left");
 }
 
 #[test]
@@ -131,7 +132,7 @@ web.3f2a91c0 web a1 running healthy 31000,31005-31009 3m12s
 #[test]
 fn one_task() {
     let cluster = cluster();
-    let text = task_text(&cluster, cluster.task("web").unwrap());
+    let text = task_text(&cluster, cluster.task("web").unwrap(), &Style::plain());
     let want = "\
 task web.3f2a91c0
 name web

@@ -20,7 +20,8 @@ pub fn meseta() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meseta"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("MESETA_") || name.starts_with("MESOS_") {
+        let ours = ["MESETA_", "MESOS_", "MARATHON_", "CHRONOS_"];
+        if ours.iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name);
         }
     }

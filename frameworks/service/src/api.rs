@@ -35,6 +35,8 @@ mod system;
 mod tasks;
 mod versions;
 
+pub use selector::Selector;
+
 use crate::definition::Rules;
 use crate::owner::Handle;
 use ask::Ask;

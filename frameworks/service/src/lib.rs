@@ -21,7 +21,7 @@ mod status;
 pub mod view;
 mod wish;
 
-pub use api::{Api, Settings};
+pub use api::{Api, Selector, Settings};
 pub use clock::{WallClock, system_wall_clock};
 pub use config::{Config, ConfigError};
 pub use flags::ServiceFlags;

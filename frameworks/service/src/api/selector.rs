@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A parsed selector: all its terms must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Selector(Vec<Term>);
+pub struct Selector(Vec<Term>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Term {
@@ -29,7 +29,7 @@ impl Selector {
     ///
     /// # Errors
     /// What was expected, and where.
-    pub(super) fn parse(text: &str) -> Result<Selector, String> {
+    pub fn parse(text: &str) -> Result<Selector, String> {
         let mut scan = Scan {
             chars: text.chars().collect(),
             at: 0,
@@ -46,8 +46,8 @@ impl Selector {
         }
     }
 
-    /// Whether an app with these labels is selected.
-    pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    /// Whether something with these labels is selected.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|term| {
             labels.get(&term.key).is_some_and(|value| match &term.test {
                 Test::Exists => true,

@@ -24,6 +24,11 @@ fn what_people_type_does_what_the_pages_say() {
     page(&mut bar, "docs/tutorial.md", &[]);
     page(&mut bar, "docs/how-to/apps.md", &[]);
     page(&mut bar, "docs/how-to/jobs.md", &[]);
+    page(
+        &mut bar,
+        "docs/how-to/command-line.md",
+        &["examples/web.json", "examples/clock.json"],
+    );
     exercise(&mut bar);
     why::reasons(&mut bar);
     bar.finish();

@@ -32,6 +32,22 @@ fn help(words: &[String]) -> String {
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
+/// What stands above the flags of every command.
+const GLOBAL: &str = "Global flags:";
+
+/// A help without the flags that every command has, and those flags.
+fn apart(help: &str) -> (String, String) {
+    let (mut own, mut global, mut inside) = (String::new(), String::new(), false);
+    for line in help.lines() {
+        let is_heading = !line.is_empty() && !line.starts_with(' ');
+        inside = line == GLOBAL || inside && !is_heading;
+        let to = if inside { &mut global } else { &mut own };
+        to.push_str(line);
+        to.push('\n');
+    }
+    (own, global)
+}
+
 /// The words below `Commands:`.
 fn below(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
@@ -46,10 +62,11 @@ fn below(help: &str) -> Vec<String> {
 fn chapter(words: &mut Vec<String>, page: &mut String) {
     let text = help(words);
     let title = words.iter().map(|word| format!(" {word}")).collect::<String>();
+    let (own, _) = apart(&text);
     page.push_str(&format!(
         "\n{} meseta{title}\n\n```\n{}\n```\n",
         "#".repeat(words.len().min(2) + 2),
-        text.trim()
+        own.trim()
     ));
     if words.len() == DEPTH || words.first().is_some_and(|word| ROLES.contains(&word.as_str())) {
         return;
@@ -83,9 +100,24 @@ Generated from the tables of words and flags; a test compares it with what `mese
 and errors mean the same in every command: `meseta --help` lists the codes.
 "
     .to_owned();
+    let (_, global) = apart(&help(&[]));
+    assert!(global.contains("--master"), "{global}");
+    page.push_str("\n## Global flags\n\nEvery command takes these, anywhere on its line, besides its own.\n");
+    page.push_str(&format!(
+        "\n```\n{}\n```\n",
+        global.trim_start_matches(GLOBAL).trim_matches('\n')
+    ));
     page.push_str("\n## Commands\n");
     chapter(&mut Vec::new(), &mut page);
     compare("docs/reference/cli.md", &page);
+}
+
+#[test]
+fn flags_of_every_command_are_set_apart() {
+    let help = "Usage: x\n\nOptions:\n  -h\n\nGlobal flags:\n  -m\n\n      --json\n\nSee also:\n  y\n";
+    let (own, global) = apart(help);
+    assert_eq!(own, "Usage: x\n\nOptions:\n  -h\n\nSee also:\n  y\n");
+    assert_eq!(global, "Global flags:\n  -m\n\n      --json\n\n");
 }
 
 #[test]

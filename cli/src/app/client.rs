@@ -6,7 +6,7 @@ use crate::cluster::{list, string};
 use crate::definition::{Definition, readable};
 use crate::failure::{Failure, exit};
 use crate::services::{self, Kind, Service};
-use crate::text::{age, harmless, nearest};
+use crate::text::{age, harmless, nearest, plural};
 use http::Method;
 use meseta_service_core::app::AppId;
 use serde_json::Value;
@@ -171,7 +171,7 @@ impl Apps {
         })?;
         let versions = self.versions(id).await?;
         versions.get(back).cloned().ok_or_else(|| {
-            let what = format!("{id} has only {} versions", versions.len());
+            let what = format!("{id} has only {}", plural(versions.len(), "version"));
             Failure::new("not-found", exit::NOT_FOUND, what).fix(format!("meseta app versions {id}"))
         })
     }

@@ -88,14 +88,20 @@ fn a_full_disk_is_not_asked_in_a_loop_and_is_asked_again_after_a_rest() {
     assert_eq!((env.running("/web").len(), env.deploying()), (2, 0));
 }
 
-#[test]
-fn a_task_that_the_master_is_silent_about_is_asked_about_until_it_says_something() {
+/// A task that was launched on a stream that broke, and the next stream.
+fn launched_before_another_master() -> (Env, String) {
     let mut env = Env::new();
     env.put(app("/web", 1)).unwrap();
     env.offer();
     let lost = env.launched.pop().unwrap().task_id();
     env.step(Input::Disconnected);
     env.step(Input::Connected);
+    (env, lost)
+}
+
+#[test]
+fn a_task_that_the_master_is_silent_about_is_asked_about_until_it_says_something() {
+    let (mut env, lost) = launched_before_another_master();
     assert_eq!(std::mem::take(&mut env.reconciled), std::slice::from_ref(&lost));
     for wait in [1, 1, 2, 4, 8, 16, 16] {
         assert!(env.engine.deadline().unwrap() <= Wall(env.now.0 + wait * SECOND));
@@ -117,12 +123,7 @@ fn a_task_that_the_master_is_silent_about_is_asked_about_until_it_says_something
 
 #[test]
 fn an_answer_about_a_task_that_could_not_be_stored_is_asked_for_again() {
-    let mut env = Env::new();
-    env.put(app("/web", 1)).unwrap();
-    env.offer();
-    let lost = env.launched.pop().unwrap().task_id();
-    env.step(Input::Disconnected);
-    env.step(Input::Connected);
+    let (mut env, lost) = launched_before_another_master();
     env.store_refuses = true;
     env.task(&lost, TaskKind::Unknown, None);
     env.store_refuses = false;

@@ -95,6 +95,7 @@ pub(crate) fn framework(
 
 /// A task, encoded as `mesos.v1.Task`.
 pub(crate) fn task(task: &Task) -> Vec<u8> {
+    let statuses: Vec<_> = task.statuses().collect();
     convert::task::encode(&convert::task::TaskParts {
         name: &task.name,
         task_id: &task.task_id,
@@ -103,7 +104,7 @@ pub(crate) fn task(task: &Task) -> Vec<u8> {
         agent_id: Some(&task.agent_id),
         state: task.state(),
         resources: &task.resources,
-        statuses: &task.statuses,
+        statuses: &statuses,
         status_update: task
             .status_update_state
             .map(|state| (state, task.status_update_uuid)),
@@ -204,7 +205,7 @@ impl Role {
     pub(crate) fn message(self) -> v1::Role {
         let mut both = self.allocated;
         both += &self.offered;
-        let mut amounts: BTreeMap<std::sync::Arc<str>, Scalar> = BTreeMap::new();
+        let mut amounts: BTreeMap<meseta_types::resource::Name, Scalar> = BTreeMap::new();
         for resource in both.iter() {
             if let Value::Scalar(amount) = resource.value {
                 *amounts.entry(resource.name.clone()).or_default() += amount;

@@ -1,6 +1,6 @@
 //! Scalars by dense number of their name: what shares are computed from.
 
-use meseta_types::resource::{Resources, Value};
+use meseta_types::resource::{Name, Resources, Value};
 use meseta_types::{Resource, Scalar};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(crate) type NameNo = usize;
 /// Numbers for the names of scalars, given out once and never taken back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    known: Vec<Arc<str>>,
+    known: Vec<Name>,
     excluded: BTreeSet<Arc<str>>,
 }
 
@@ -26,13 +26,12 @@ impl Names {
         }
     }
 
-    fn number(&mut self, name: &Arc<str>) -> Option<NameNo> {
-        // Well-known names share one allocation, so the first comparison is of pointers.
-        let found = self.known.iter().position(|k| Arc::ptr_eq(k, name) || k == name);
+    fn number(&mut self, name: &Name) -> Option<NameNo> {
+        let found = self.known.iter().position(|k| k == name);
         if found.is_some() {
             return found;
         }
-        if self.excluded.contains(name) || self.known.len() >= NAMES_MAX {
+        if self.excluded.contains(name.as_str()) || self.known.len() >= NAMES_MAX {
             return None;
         }
         self.known.push(name.clone());

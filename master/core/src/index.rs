@@ -1,4 +1,4 @@
-//! Lookup tables for the core's own use: by text, and by dense handle; and small sets of handles.
+//! Lookup tables for the core's own use: by text, and by dense handle.
 
 use crate::pages::Handle;
 use std::collections::HashMap;
@@ -91,62 +91,5 @@ impl<K: Handle, V> Table<K, V> {
 
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         self.slots.get_mut(key.index() as usize)?.take()
-    }
-}
-
-/// A set of handles in their order, for the many that are small: what one agent has. It is one piece of memory, so that
-/// a change reads a line or two of it, where a tree would read one per node; that a change moves those behind it is
-/// nothing as long as they are thousands at most.
-#[derive(Debug)]
-pub(crate) struct Few<K>(Vec<K>);
-
-impl<K> Default for Few<K> {
-    fn default() -> Self {
-        Few(Vec::new())
-    }
-}
-
-impl<K: Handle + Ord> Few<K> {
-    pub(crate) fn insert(&mut self, key: K) {
-        if let Err(at) = self.0.binary_search(&key) {
-            self.0.insert(at, key);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, key: K) {
-        if let Ok(at) = self.0.binary_search(&key) {
-            self.0.remove(at);
-        }
-    }
-
-    pub(crate) fn contains(&self, key: K) -> bool {
-        self.0.binary_search(&key).is_ok()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = K> + '_ {
-        self.0.iter().copied()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pages::TaskKey;
-
-    #[test]
-    fn few_handles_stay_in_order_and_are_there_once() {
-        let key = TaskKey::from_index;
-        let mut few = Few::default();
-        for n in [7, 3, 9, 3, 5] {
-            few.insert(key(n));
-        }
-        few.remove(key(5));
-        few.remove(key(6));
-        assert_eq!(few.iter().collect::<Vec<_>>(), [key(3), key(7), key(9)]);
-        assert!(few.contains(key(9)) && !few.contains(key(5)) && !few.is_empty());
     }
 }

@@ -63,6 +63,7 @@
 
 pub mod config;
 pub mod counters;
+pub mod few;
 /// Why a framework gets no offers: the allocator's words.
 pub mod explain {
     pub use meseta_allocator::{Explanation, Standing};
@@ -75,6 +76,7 @@ pub mod state;
 pub mod view;
 
 mod core;
+mod history;
 mod index;
 mod ring;
 mod timers;

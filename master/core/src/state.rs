@@ -3,7 +3,10 @@
 //! These are values: who owns what and which sums must hold is the business of the books in [`crate::MasterCore`],
 //! and checked by [`crate::MasterCore::check`].
 
+use crate::few::FewBy;
+use crate::history::{History, Of};
 use crate::pages::{AgentKey, FrameworkKey};
+use crate::wire::{self, task_status};
 use bytes::Bytes;
 use meseta_types::link::AgentSpec;
 use meseta_types::task::{ExecutorSpec, FrameworkSpec, TaskStatus};
@@ -84,8 +87,8 @@ pub struct Task {
     pub list: TaskList,
     /// Allocated resources.
     pub resources: Resources,
-    /// One per run of equal states, oldest first, without `data`.
-    pub statuses: Vec<TaskStatus>,
+    /// What was said of it; see [`Task::statuses`].
+    pub(crate) history: History,
     /// State of the last update passed on to the framework, if there was one.
     pub status_update_state: Option<TaskState>,
     /// Its uuid.
@@ -95,7 +98,7 @@ pub struct Task {
 }
 
 // A million of these are kept: growing one is a decision.
-const _: () = assert!(std::mem::size_of::<Task>() <= 320);
+const _: () = assert!(std::mem::size_of::<Task>() <= 208);
 
 impl Task {
     /// The state the API shows: read off what was observed and whether it holds.
@@ -103,6 +106,32 @@ impl Task {
         match self.standing {
             Standing::Held => self.observed,
             Standing::Unreachable { shown, .. } | Standing::Ended { shown } => shown,
+        }
+    }
+
+    /// What was said of it: one status per run of equal states, oldest first, without `data`; the newest 64.
+    pub fn statuses(&self) -> impl Iterator<Item = TaskStatus> {
+        self.history.iter(self.of())
+    }
+
+    /// The last of them.
+    pub fn last_status(&self) -> Option<TaskStatus> {
+        self.history.newest(self.of())
+    }
+
+    /// Takes in what is said of it, without `data`.
+    pub(crate) fn push_status(&mut self, mut status: TaskStatus) {
+        status.wire = wire::retain(&status.wire, |field| field != task_status::DATA);
+        let mut history = std::mem::take(&mut self.history);
+        history.push(self.of(), &status);
+        self.history = history;
+    }
+
+    fn of(&self) -> Of<'_> {
+        Of {
+            task_id: &self.task_id,
+            agent_id: &self.agent_id,
+            executor_id: self.executor_id.as_ref(),
         }
     }
 }
@@ -132,7 +161,7 @@ pub struct Agent {
     /// Whether offers of it are made.
     pub active: bool,
     /// Per framework, what its tasks and executors use here. What is offered is the sum of the offers.
-    pub used: BTreeMap<FrameworkKey, Resources>,
+    pub used: FewBy<FrameworkKey, Resources>,
     /// Custom and default executors running here.
     pub executors: BTreeMap<(FrameworkKey, ExecutorId), Arc<ExecutorSpec>>,
 }

@@ -50,8 +50,8 @@ impl View {
     /// What each framework has, over all agents.
     pub fn usage(&self) -> BTreeMap<FrameworkKey, Usage> {
         let mut sums: BTreeMap<FrameworkKey, Usage> = BTreeMap::new();
-        for (framework, used) in self.agents.iter().flat_map(|(_, agent)| &agent.used) {
-            sums.entry(*framework).or_default().used += used;
+        for (framework, used) in self.agents.iter().flat_map(|(_, agent)| agent.used.iter()) {
+            sums.entry(framework).or_default().used += used;
         }
         for (_, offer) in self.offers.iter() {
             sums.entry(offer.framework).or_default().offered += &offer.resources;

@@ -88,7 +88,7 @@ fn value(resource: &v1::Resource) -> Result<Value, ResourceError> {
         (Type::Set, None, None, Some(list)) => {
             let set: BTreeSet<Arc<str>> = list.item.iter().map(|i| Arc::from(i.as_str())).collect();
             if set.len() == list.item.len() {
-                Ok(Value::Set(set))
+                Ok(Value::Set(set.into()))
             } else {
                 Err(ResourceError::Duplicated)
             }

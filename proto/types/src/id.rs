@@ -1,7 +1,7 @@
 //! Validated ids and role names. Parsed once at the edge; after that a value is valid.
 
+use arcstr::{ArcStr, literal};
 use std::fmt;
-use std::sync::{Arc, LazyLock};
 
 /// Why a text is no id. The texts are Mesos's own (`src/common/validation.cpp`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,19 +42,19 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(ArcStr);
 
         impl $name {
             /// Checks and takes the text.
             pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
                 check_id(text.as_ref())?;
-                Ok($name(Arc::from(text.as_ref())))
+                Ok($name(ArcStr::from(text.as_ref())))
             }
 
             /// Takes the text as a peer wrote it, valid or not: to answer about a thing that cannot exist (a task
             /// refused for its id, an offer nobody made). Whoever takes something *in* by such an id checks it.
             pub fn as_written(text: impl AsRef<str>) -> Self {
-                $name(Arc::from(text.as_ref()))
+                $name(ArcStr::from(text.as_ref()))
             }
 
             /// Whether the text is one [`new`](Self::new) would take, and else why not.
@@ -76,7 +76,7 @@ macro_rules! id {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
+                write!(f, "{:?}", self.as_str())
             }
         }
 
@@ -211,9 +211,7 @@ fn check_role(role: &str) -> Result<(), RoleError> {
 
 /// A role name, `*` included: a path of components separated by `/`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Role(Arc<str>);
-
-static STAR: LazyLock<Role> = LazyLock::new(|| Role(Arc::from("*")));
+pub struct Role(ArcStr);
 
 impl Role {
     /// Checks and takes the text.
@@ -223,18 +221,18 @@ impl Role {
         Ok(if text == "*" {
             Role::star()
         } else {
-            Role(Arc::from(text))
+            Role(ArcStr::from(text))
         })
     }
 
     /// The default role, which nothing can be reserved for.
     pub fn star() -> Role {
-        STAR.clone()
+        Role(literal!("*"))
     }
 
     /// Whether this is `*`.
     pub fn is_star(&self) -> bool {
-        &*self.0 == "*"
+        self.as_str() == "*"
     }
 
     /// The text.
@@ -245,7 +243,7 @@ impl Role {
     /// Whether this lies below `other` in the tree (`a/b` below `a`; never below itself).
     pub fn is_strict_subrole_of(&self, other: &Role) -> bool {
         self.0
-            .strip_prefix(&*other.0)
+            .strip_prefix(other.as_str())
             .is_some_and(|rest| rest.starts_with('/'))
     }
 
@@ -256,7 +254,9 @@ impl Role {
 
     /// The role above, `None` for a top-level one.
     pub fn parent(&self) -> Option<Role> {
-        self.0.rsplit_once('/').map(|(above, _)| Role(Arc::from(above)))
+        self.0
+            .rsplit_once('/')
+            .map(|(above, _)| Role(ArcStr::from(above)))
     }
 
     /// The roles above, nearest first.
@@ -279,7 +279,7 @@ impl fmt::Display for Role {
 
 impl fmt::Debug for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        write!(f, "{:?}", self.as_str())
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
     offers: Vec<Vec<OfferId>>,
     /// Offers that came during the inputs of a round.
     offered: Vec<Arc<Offer>>,
+    /// The inputs of a round: one buffer for all rounds, as a shell has one for all messages.
+    inputs: Vec<Input>,
     task: Resources,
     tasks: u64,
     updates: u64,
@@ -50,6 +52,7 @@ impl Cluster {
             framework: FrameworkId::new("none").unwrap(),
             offers: vec![Vec::new(); agents],
             offered: Vec::new(),
+            inputs: Vec::new(),
             task: Resources::parse("cpus:0.01;mem:1", &Role::star()).unwrap(),
             tasks: 0,
             updates: 0,
@@ -59,8 +62,8 @@ impl Cluster {
         }
         cluster.subscribe();
         for n in 0..tasks {
-            let inputs = cluster.life(n % agents, &[TaskState::Running]);
-            cluster.feed(inputs);
+            cluster.life(n % agents, &[TaskState::Running]);
+            cluster.feed();
         }
         for n in 0..WORK {
             cluster.round(n);
@@ -89,28 +92,30 @@ impl Cluster {
     fn round(&mut self, n: usize) -> Duration {
         let agent = n * 7 % self.offers.len();
         let states = [TaskState::Starting, TaskState::Running, TaskState::Finished];
-        let inputs = self.life(agent, &states);
-        self.feed(inputs)
+        self.life(agent, &states);
+        self.feed()
     }
 
     /// The ACCEPT of one task on an agent, then its updates, each with its acknowledgement.
-    fn life(&mut self, agent: usize, states: &[TaskState]) -> Vec<Input> {
-        let mut inputs = Vec::with_capacity(1 + 2 * states.len());
+    fn life(&mut self, agent: usize, states: &[TaskState]) {
         let task_id = format!("task-{:08}", self.tasks);
         self.tasks += 1;
-        inputs.push(self.launch(agent, &task_id));
+        let launch = self.launch(agent, &task_id);
+        self.inputs.push(launch);
         for state in states {
-            inputs.extend(self.update(agent, &task_id, *state));
+            let update = self.update(agent, &task_id, *state);
+            self.inputs.extend(update);
         }
-        inputs
     }
 
-    fn feed(&mut self, inputs: Vec<Input>) -> Duration {
+    fn feed(&mut self) -> Duration {
+        let mut inputs = std::mem::take(&mut self.inputs);
         let start = Instant::now();
-        for input in inputs {
+        for input in inputs.drain(..) {
             self.step(input);
         }
         let time = start.elapsed();
+        self.inputs = inputs;
         for offer in self.offered.drain(..) {
             self.offers[number(&offer.agent_id)].push(offer.id.clone());
         }
@@ -161,10 +166,11 @@ impl Cluster {
             capabilities: ["MULTI_ROLE", "HIERARCHICAL_ROLE"].map(Into::into).to_vec(),
             wire: Bytes::new(),
         };
-        self.feed(vec![Input::Agent {
+        self.inputs.push(Input::Agent {
             link: link(n),
             message: FromAgent::Register { agent },
-        }]);
+        });
+        self.feed();
     }
 
     fn subscribe(&mut self) {
@@ -183,13 +189,14 @@ impl Cluster {
             principal: None,
             wire: Bytes::new(),
         };
-        self.feed(vec![Input::Subscribe {
+        self.inputs.push(Input::Subscribe {
             stream: STREAM,
             subscribe: Subscribe {
                 framework,
                 suppressed_roles: Vec::new(),
             },
-        }]);
+        });
+        self.feed();
         assert!(
             self.offers.iter().all(|of| !of.is_empty()),
             "every agent is offered"

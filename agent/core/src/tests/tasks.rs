@@ -92,8 +92,8 @@ fn a_failed_fetch_fails_the_task_with_the_launchers_text() {
     assert_eq!(failed.reason, Some(Reason::CONTAINER_LAUNCH_FAILED));
     assert_eq!(failed.executor_id, Some(eid("baduri")));
     assert_eq!(
-        failed.message.unwrap(),
-        format!("Failed to launch container: {why}").into()
+        failed.message.unwrap().to_string(),
+        format!("Failed to launch container: {why}")
     );
     assert!(failed.wire.is_empty());
     assert_eq!(env.core.view().counters.container_launch_errors, 1);

@@ -6,6 +6,7 @@
 
 use super::validate::{Ground, inject};
 use super::{Cx, MasterCore};
+use crate::history::History;
 use crate::io::{Accept, Operation, OperationKind, OperatorEvent};
 use crate::pages::{AgentKey, FrameworkKey};
 use crate::state::{Desired, Standing, Task, TaskList};
@@ -155,7 +156,7 @@ impl MasterCore {
             desired: Desired::Run,
             list: TaskList::Active,
             resources: spec.resources.clone(),
-            statuses: Vec::new(),
+            history: History::default(),
             status_update_state: None,
             status_update_uuid: None,
             kept: spec.kept.clone(),

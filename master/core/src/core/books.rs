@@ -5,7 +5,7 @@
 
 use super::reconcile::Reconciling;
 use super::{Cx, MasterCore};
-use crate::index::Few;
+use crate::few::Few;
 use crate::io::{LinkId, RequestId, StreamId, Subscribe};
 use crate::pages::{AgentKey, FrameworkKey, OfferKey, TaskKey};
 use crate::ring::Ring;
@@ -13,7 +13,6 @@ use crate::state::{Offer, Task, TaskList};
 use meseta_types::task::ExecutorSpec;
 use meseta_types::{AgentId, ExecutorId, Resources};
 use std::collections::BTreeSet;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// What the core keeps of a registered agent beside its entry.
@@ -226,10 +225,10 @@ impl MasterCore {
         let Some(entry) = self.agents.get_mut(agent) else {
             return;
         };
-        match entry.used.entry(framework) {
-            Entry::Occupied(mut used) => *used.get_mut() += what,
-            Entry::Vacant(first) => {
-                first.insert(what.clone());
+        match entry.used.get_mut(framework) {
+            Some(used) => *used += what,
+            None => {
+                entry.used.insert(framework, what.clone());
                 if let Some(book) = self.framework_books.get_mut(framework) {
                     book.agents.insert(agent);
                 }
@@ -249,11 +248,11 @@ impl MasterCore {
             return;
         }
         if let Some(entry) = self.agents.get_mut(agent)
-            && let Some(used) = entry.used.get_mut(&framework)
+            && let Some(used) = entry.used.get_mut(framework)
         {
             *used -= what;
             if used.is_empty() {
-                entry.used.remove(&framework);
+                entry.used.remove(framework);
                 self.unlist_if_idle(agent, framework);
             }
         }
@@ -290,7 +289,7 @@ impl MasterCore {
 
     pub(super) fn uses(&self, framework: FrameworkKey, agent: AgentKey) -> bool {
         let entry = self.agents.get(agent);
-        entry.is_some_and(|entry| entry.used.contains_key(&framework))
+        entry.is_some_and(|entry| entry.used.contains(framework))
     }
 
     /// A framework that has nothing on an agent, not even an offer, is not listed there.

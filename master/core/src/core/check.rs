@@ -3,6 +3,7 @@
 //! Run after every step in tests and in the simulated world. Looks at everything: not for a busy master.
 
 use super::{LinkUse, MasterCore, Timer};
+use crate::few::FewBy;
 use crate::io::StreamId;
 use crate::pages::{AgentKey, FrameworkKey, OfferKey, TaskKey};
 use crate::refusal::Broken;
@@ -195,7 +196,7 @@ fn check_agent(core: &MasterCore, agent: AgentKey, entry: &Agent, sums: &Sums) -
     let summed = sums.get(&agent).unwrap_or(&none);
     let mut used = summed.clone();
     used.retain(|_, usage| !usage.used.is_empty());
-    let used: BTreeMap<_, _> = used.into_iter().map(|(key, usage)| (key, usage.used)).collect();
+    let used: FewBy<_, _> = used.into_iter().map(|(key, usage)| (key, usage.used)).collect();
     ensure(used == entry.used, || {
         format!("{}: kept {:?}, summed up {used:?}", at(), entry.used)
     })?;

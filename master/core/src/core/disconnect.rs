@@ -48,7 +48,7 @@ impl MasterCore {
     fn frameworks_on(&self, agent: AgentKey) -> Vec<FrameworkKey> {
         self.agents
             .get(agent)
-            .map(|a| a.used.keys().copied().collect())
+            .map(|a| a.used.keys().collect())
             .unwrap_or_default()
     }
 

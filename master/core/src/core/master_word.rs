@@ -42,12 +42,12 @@ pub(super) fn about(
     message: &Arc<str>,
     now: Wall,
 ) -> TaskStatus {
-    let last = task.statuses.last();
+    let last = task.last_status();
     let kept = |field| matches!(field, task_status::CONTAINER_STATUS | task_status::CHECK_STATUS);
     TaskStatus {
         agent_id: Some(task.agent_id.clone()),
         executor_id: task.executor_id.clone(),
-        healthy: last.and_then(|s| s.healthy),
+        healthy: last.as_ref().and_then(|s| s.healthy),
         wire: last.map(|s| wire::retain(&s.wire, kept)).unwrap_or_default(),
         ..status(&task.task_id, state, reason, message, now)
     }
@@ -87,7 +87,7 @@ impl MasterCore {
             ..status(&task.task_id, task.state(), reason, message, cx.now.wall)
         };
         let (framework, framework_id, state) = (task.framework, task.framework_id.clone(), task.state());
-        push_status(task, status.clone());
+        task.push_status(status.clone());
         self.count_state(framework, &status);
         cx.operator(OperatorEvent::TaskUpdated {
             framework_id,
@@ -145,22 +145,5 @@ impl MasterCore {
         if let Some(framework) = self.frameworks.get_mut(framework) {
             *framework.counters.tasks_terminal.entry(status.state).or_insert(0) += 1;
         }
-    }
-}
-
-/// Keeps one status per run of equal states, without `data`. Its ids came with a message; those kept are the task's
-/// own, once for all.
-pub(super) fn push_status(task: &mut Task, mut status: TaskStatus) {
-    status.wire = wire::retain(&status.wire, |field| field != task_status::DATA);
-    status.task_id = task.task_id.clone();
-    if status.agent_id.as_ref() == Some(&task.agent_id) {
-        status.agent_id = Some(task.agent_id.clone());
-    }
-    if status.executor_id == task.executor_id {
-        status.executor_id = task.executor_id.clone();
-    }
-    match task.statuses.last_mut() {
-        Some(last) if last.state == status.state => *last = status,
-        _ => task.statuses.push(status),
     }
 }

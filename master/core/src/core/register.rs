@@ -5,6 +5,7 @@
 
 use super::commits::Pending;
 use super::{Cx, LinkUse, MasterCore};
+use crate::few::FewBy;
 use crate::io::{Effect, LinkId, OperatorEvent};
 use crate::pages::AgentKey;
 use crate::registry;
@@ -164,7 +165,7 @@ impl MasterCore {
             reregistered_time: None,
             connected: false,
             active: false,
-            used: BTreeMap::new(),
+            used: FewBy::default(),
             executors: BTreeMap::new(),
         });
         self.agent_books.insert(agent, Default::default());

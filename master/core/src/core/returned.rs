@@ -6,6 +6,7 @@
 
 use super::reregister::{KnownAs, Return};
 use super::{Cx, MasterCore};
+use crate::history::History;
 use crate::io::OperatorEvent;
 use crate::pages::{AgentKey, FrameworkKey, TaskKey};
 use crate::state::{Desired, Standing, Task, TaskList};
@@ -273,7 +274,7 @@ impl MasterCore {
         let Some(agent_id) = self.agent_id(agent) else {
             return;
         };
-        let task = Task {
+        let mut task = Task {
             task_id: reported.task_id,
             name: reported.name,
             framework_id: reported.framework_id,
@@ -285,11 +286,14 @@ impl MasterCore {
             desired: Desired::Run,
             list: TaskList::Active,
             resources: reported.resources,
-            statuses: reported.statuses,
+            history: History::default(),
             status_update_state: reported.status_update_state,
             status_update_uuid: reported.status_update_uuid,
             kept: reported.kept,
         };
+        for status in reported.statuses {
+            task.push_status(status);
+        }
         let (terminal, resources) = (task.state().is_terminal(), task.resources.clone());
         let key = self.insert_task(task, agent);
         if !terminal {

@@ -316,7 +316,7 @@ impl MasterCore {
             .into_iter()
             .flat_map(|b| b.agents.iter())
         {
-            if let Some(used) = self.agents.get(*agent).and_then(|a| a.used.get(&framework)) {
+            if let Some(used) = self.agents.get(*agent).and_then(|a| a.used.get(framework)) {
                 allocated += used;
             }
         }

@@ -3,7 +3,6 @@
 //! The agent repeats an update until the framework acknowledged it, so an update for a framework that is away is
 //! simply not passed on, and one that was seen before changes nothing.
 
-use super::master_word::push_status;
 use super::{Cx, MasterCore};
 use crate::io::{Event, OperatorEvent};
 use crate::pages::{AgentKey, FrameworkKey, TaskKey};
@@ -11,9 +10,6 @@ use crate::state::TaskList;
 use meseta_types::link::{StatusUpdate, ToAgent};
 use meseta_types::task::{Reason, TaskStatus};
 use meseta_types::{AgentId, FrameworkId, TaskState};
-
-/// States in a task's history. A task that wavers between two states for ever keeps its newest ones.
-const STATUSES_MAX: usize = 64;
 
 impl MasterCore {
     pub(super) fn status_update(&mut self, cx: &mut Cx, agent: AgentKey, mut update: StatusUpdate) {
@@ -86,15 +82,12 @@ impl MasterCore {
         if !was_terminal {
             task.observed = update.latest_state;
         }
-        let news = is_news(task.statuses.last(), &update.status);
+        let news = is_news(task.history.newest_state(), &update.status);
         if update.status.uuid.is_some() {
             task.status_update_state = Some(update.status.state);
             task.status_update_uuid = update.status.uuid;
         }
-        push_status(task, update.status.clone());
-        if task.statuses.len() > STATUSES_MAX {
-            task.statuses.remove(0);
-        }
+        task.push_status(update.status.clone());
         let state = task.state();
         if state.is_terminal() && !was_terminal {
             self.task_ended(cx, framework, key, &update.status, state);
@@ -143,10 +136,10 @@ fn name_dropped(update: &mut StatusUpdate) {
 }
 
 /// Whether operators hear of it: another state than before, or a verdict of a check.
-fn is_news(last: Option<&TaskStatus>, status: &TaskStatus) -> bool {
+fn is_news(last: Option<TaskState>, status: &TaskStatus) -> bool {
     let verdict = matches!(
         status.reason,
         Some(Reason::TASK_CHECK_STATUS_UPDATED | Reason::TASK_HEALTH_CHECK_STATUS_UPDATED)
     );
-    verdict || last.is_none_or(|last| last.state != status.state)
+    verdict || last != Some(status.state)
 }

@@ -233,11 +233,11 @@ fn doubled_volume(resources: &Resources) -> Option<String> {
 }
 
 fn unmixed(resources: &Resources, prefix: &str) -> Verdict {
-    let names = |revocable| -> BTreeSet<&Arc<str>> {
+    let names = |revocable| -> BTreeSet<&str> {
         resources
             .iter()
             .filter(|r| r.traits.revocable == revocable)
-            .map(|r| &r.name)
+            .map(|r| r.name.as_str())
             .collect()
     };
     match names(true).intersection(&names(false)).next() {

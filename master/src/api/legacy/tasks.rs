@@ -40,7 +40,7 @@ pub(super) fn task(task: &Task, out: &mut dyn Write) -> io::Result<()> {
         if let Some(role) = task.resources.iter().find_map(|r| r.allocation.as_ref()) {
             shown.text("role", role.as_str())?;
         }
-        shown.list("statuses", task.statuses.iter(), status)?;
+        shown.list("statuses", task.statuses(), |said, out| status(&said, out))?;
         if let Some(user) = &kept.user {
             shown.text("user", user)?;
         }
@@ -106,7 +106,7 @@ pub(super) fn selected<'a>(view: &'a View, query: &Query) -> impl Iterator<Item 
         .filter(|task| task_id.is_none_or(|id| task.task_id.as_str() == id))
         .collect();
     // A task without a status sorts before all others going up, after them going down.
-    tasks.sort_by_key(|task| task.statuses.first().map(|status| status.timestamp));
+    tasks.sort_by_cached_key(|task| task.statuses().next().map(|status| status.timestamp));
     if query.get("order") != Some("asc") {
         tasks.reverse();
     }

@@ -144,7 +144,7 @@ impl Resources {
         self.iter()
             .filter(|r| &*r.name == name)
             .filter_map(|r| match &r.value {
-                Value::Set(set) => Some(set),
+                Value::Set(set) => Some(&**set),
                 Value::Scalar(_) | Value::Ranges(_) => None,
             })
             .flatten()
@@ -298,7 +298,7 @@ fn merge(mine: &mut Value, other: &Value) {
     match (mine, other) {
         (Value::Scalar(a), Value::Scalar(b)) => *a += *b,
         (Value::Ranges(a), Value::Ranges(b)) => *a = a.union(b),
-        (Value::Set(a), Value::Set(b)) => a.extend(b.iter().cloned()),
+        (Value::Set(a), Value::Set(b)) => Arc::make_mut(a).extend(b.iter().cloned()),
         _ => {} // `same_kind` compares the types
     }
 }
@@ -307,7 +307,7 @@ fn cut(mine: &mut Value, other: &Value) {
     match (mine, other) {
         (Value::Scalar(a), Value::Scalar(b)) => *a -= *b,
         (Value::Ranges(a), Value::Ranges(b)) => *a = a.difference(b),
-        (Value::Set(a), Value::Set(b)) => a.retain(|item| !b.contains(item)),
+        (Value::Set(a), Value::Set(b)) => Arc::make_mut(a).retain(|item| !b.contains(item)),
         _ => {}
     }
 }
@@ -326,7 +326,7 @@ fn common(a: &Value, b: &Value) -> Option<Value> {
     let both = match (a, b) {
         (Value::Scalar(a), Value::Scalar(b)) => Value::Scalar(*a.min(b)),
         (Value::Ranges(a), Value::Ranges(b)) => Value::Ranges(a.difference(&a.difference(b))),
-        (Value::Set(a), Value::Set(b)) => Value::Set(a.intersection(b).cloned().collect()),
+        (Value::Set(a), Value::Set(b)) => Value::Set(Arc::new(a.intersection(b).cloned().collect())),
         _ => return None,
     };
     let empty = match &both {

@@ -1,13 +1,12 @@
 //! Amounts per name, whatever they are reserved for.
 
-use super::{ParseError, Scalar, Value, parse_value};
+use super::{Name, ParseError, Scalar, Value, parse_value};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 /// Names with amounts, sorted, without zeros; an absent name is zero. Ranges and sets count their elements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quantities(BTreeMap<Arc<str>, Scalar>);
+pub struct Quantities(BTreeMap<Name, Scalar>);
 
 impl Quantities {
     /// Parses `name:number;name:number`, for example `cpus:0.01;mem:32`.
@@ -35,7 +34,7 @@ impl Quantities {
     }
 
     /// Names and amounts, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, Scalar)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, Scalar)> {
         self.0.iter().map(|(name, amount)| (name, *amount))
     }
 
@@ -45,8 +44,8 @@ impl Quantities {
     }
 }
 
-impl FromIterator<(Arc<str>, Scalar)> for Quantities {
-    fn from_iter<I: IntoIterator<Item = (Arc<str>, Scalar)>>(iter: I) -> Quantities {
+impl FromIterator<(Name, Scalar)> for Quantities {
+    fn from_iter<I: IntoIterator<Item = (Name, Scalar)>>(iter: I) -> Quantities {
         let mut out = BTreeMap::new();
         for (name, amount) in iter {
             *out.entry(name).or_insert(Scalar::ZERO) += amount;

@@ -1,5 +1,6 @@
 //! Sets of numbers as sorted, coalesced, inclusive ranges.
 
+use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,16 +13,27 @@ pub struct Range {
     pub end: u64,
 }
 
-/// A set of numbers. Sorted, without overlaps, adjacent ranges joined; cheap to clone.
+/// A set of numbers. Sorted, without overlaps, adjacent ranges joined; one pointer, cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges(Arc<[Range]>);
+pub struct Ranges(Option<Arc<List>>);
+
+/// Mostly one range.
+type List = SmallVec<[Range; 1]>;
 
 impl Ranges {
+    fn from_list(list: List) -> Ranges {
+        Ranges((!list.is_empty()).then(|| Arc::new(list)))
+    }
+
+    fn list(&self) -> &[Range] {
+        self.0.as_deref().map_or(&[], SmallVec::as_slice)
+    }
+
     /// From ranges in any order; overlaps and neighbours join, inverted ones (`begin > end`) are left out.
     pub fn new(ranges: impl IntoIterator<Item = Range>) -> Ranges {
         let mut list: Vec<Range> = ranges.into_iter().filter(|r| r.begin <= r.end).collect();
         list.sort_unstable();
-        let mut out: Vec<Range> = Vec::with_capacity(list.len());
+        let mut out = List::new();
         for range in list {
             match out.last_mut() {
                 Some(last) if range.begin <= last.end.saturating_add(1) => {
@@ -30,7 +42,7 @@ impl Ranges {
                 _ => out.push(range),
             }
         }
-        Ranges(out.into())
+        Ranges::from_list(out)
     }
 
     /// One range; empty if `begin > end`.
@@ -40,7 +52,7 @@ impl Ranges {
 
     /// The ranges, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Range> + '_ {
-        self.0.iter().copied()
+        self.list().iter().copied()
     }
 
     /// Every number, ascending.
@@ -50,7 +62,7 @@ impl Ranges {
 
     /// Whether there is no number.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// How many numbers there are (saturating).
@@ -68,8 +80,8 @@ impl Ranges {
     /// What is in here and not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Ranges) -> Ranges {
-        let mut out = Vec::with_capacity(self.0.len() + other.0.len());
-        let mut cuts = other.0.iter().peekable();
+        let mut out = List::new();
+        let mut cuts = other.list().iter().peekable();
         for range in self.iter() {
             // The part of `range` not yet decided; `None` once its last number is cut away.
             let mut begin = Some(range.begin);
@@ -97,12 +109,12 @@ impl Ranges {
                 }
             }
         }
-        Ranges(out.into())
+        Ranges::from_list(out)
     }
 
     /// Whether every number of `other` is in here.
     pub fn contains(&self, other: &Ranges) -> bool {
-        let mut mine = self.0.iter().peekable();
+        let mut mine = self.list().iter().peekable();
         other.iter().all(|wanted| {
             while mine.next_if(|r| r.end < wanted.begin).is_some() {}
             mine.peek()
@@ -112,7 +124,7 @@ impl Ranges {
 
     /// Whether some number is in both.
     pub fn intersects(&self, other: &Ranges) -> bool {
-        let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let (mut a, mut b) = (self.list().iter().peekable(), other.list().iter().peekable());
         while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
             if x.end < y.begin {
                 a.next();

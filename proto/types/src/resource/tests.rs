@@ -380,8 +380,10 @@ fn any_resource() -> impl Strategy<Value = Resource> {
                     .collect()
             )
         )),
-        prop::collection::btree_set("[a-d]{1,2}", 1..4)
-            .prop_map(|s| ("s", Value::Set(s.iter().map(|i| Arc::from(i.as_str())).collect()))),
+        prop::collection::btree_set("[a-d]{1,2}", 1..4).prop_map(|s| (
+            "s",
+            Value::Set(Arc::new(s.iter().map(|i| Arc::from(i.as_str())).collect()))
+        )),
     ];
     (value, prop::option::of("[a-c](/[a-c])?"), any::<bool>()).prop_map(
         |((resource_name, value), reserved, revocable)| {

@@ -87,7 +87,7 @@ pub fn parse_value(text: &str) -> Result<Option<Value>, ValueError> {
             .filter(|item| !item.is_empty())
             .map(Arc::from)
             .collect();
-        return Ok(Some(Value::Set(items)));
+        return Ok(Some(Value::Set(Arc::new(items))));
     }
     if let Some(c) = text.chars().find(|c| matches!(c, '[' | '{')) {
         return Err(ValueError::Unexpected(c));

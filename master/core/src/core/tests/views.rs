@@ -22,7 +22,7 @@ fn usage_is_told_apart_by_framework_and_offers() {
     let (_, agent) = view.agent(&agent_id("m-S0")).unwrap();
     let (key, _) = view.framework(&framework_id("m-0000")).unwrap();
     let used = "cpus(allocated: dev):1; mem(allocated: dev):128";
-    assert_eq!(agent.used[&key].to_string(), used);
+    assert_eq!(agent.used.get(key).unwrap().to_string(), used);
     let usage = &view.usage()[&key];
     assert_eq!(
         (usage.used.to_string().as_str(), usage.offered.is_empty()),

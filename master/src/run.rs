@@ -107,7 +107,7 @@ pub fn start(mut config: Config, env: Env) -> io::Result<Running> {
     let (public, hostname) = advertise(&config.advertised, address);
     let me = MasterIdentity::new(&env.entropy, public, hostname, clock.wall());
     tracing::info!(master_id = &*me.id, %address, hostname = &*me.hostname, "master starts");
-    config.core.master_id = Arc::clone(&me.id);
+    config.core.master_id = (&*me.id).into();
     config.core.seed = new_seed(&env.entropy);
     let files = Files::default();
     if let Some(log) = &env.log_file {

@@ -88,7 +88,7 @@ impl Cluster {
                         self.offers
                             .entry(offer.agent_id.clone())
                             .or_default()
-                            .push(offer.id.clone());
+                            .push(offer.id.id());
                     }
                 }
                 Effect::Operator(meseta_master_core::io::OperatorEvent::AgentAdded(agent)) => {

@@ -1,5 +1,6 @@
 //! What the master is told at its start, with the defaults of Mesos (`src/master/constants.hpp`, `flags.cpp`) and ours.
 
+use arcstr::ArcStr;
 use meseta_types::Role;
 use meseta_types::resource::Quantities;
 use std::collections::BTreeSet;
@@ -34,7 +35,7 @@ pub struct Config {
     /// Entropy: for the order of agents in an allocation, and against chosen hash collisions.
     pub seed: u64,
     /// This master's id: new at every start, prefix of every id it gives out.
-    pub master_id: Arc<str>,
+    pub master_id: ArcStr,
     /// `--agent_ping_timeout`: pings are sent this far apart.
     pub agent_ping_timeout: Duration,
     /// `--max_agent_ping_timeouts`: so many unanswered pings make an agent unreachable.
@@ -75,7 +76,7 @@ pub struct Config {
 
 impl Config {
     /// The defaults, for a master with this id.
-    pub fn new(master_id: impl Into<Arc<str>>) -> Config {
+    pub fn new(master_id: impl Into<ArcStr>) -> Config {
         let allocator = meseta_allocator::Config::default();
         Config {
             seed: 0,

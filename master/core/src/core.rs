@@ -47,7 +47,7 @@ use crate::view::View;
 use books::{AgentBook, FrameworkBook};
 use commits::{Commits, Guard};
 use meseta_allocator::Explanation;
-use meseta_types::{AgentId, FrameworkId, Now, OfferId, TaskId, Wall};
+use meseta_types::{AgentId, FrameworkId, Now, TaskId, Wall};
 use register::Admitting;
 use removal::Removals;
 use reregister::Parked;
@@ -92,7 +92,7 @@ pub struct MasterCore {
     removed_order: VecDeque<FrameworkId>,
 
     offers: Pages<OfferKey, Offer>,
-    offer_ids: Index<OfferId, OfferKey>,
+    offer_numbers: Index<u64, OfferKey>,
 
     admitting: BTreeMap<(IpAddr, u16), Admitting>,
     parked: BTreeMap<AgentId, Parked>,
@@ -168,7 +168,7 @@ impl MasterCore {
             removed_order: removed.into_iter().map(|(_, id)| id).collect(),
             removed_frameworks: recovered.removed_frameworks,
             offers: Pages::default(),
-            offer_ids: Index::new(seed),
+            offer_numbers: Index::new(seed),
             admitting: BTreeMap::new(),
             parked: BTreeMap::new(),
             guards: BTreeMap::new(),

@@ -7,6 +7,7 @@ use crate::few::FewBy;
 use crate::history::{History, Of};
 use crate::pages::{AgentKey, FrameworkKey};
 use crate::wire::{self, task_status};
+use arcstr::ArcStr;
 use bytes::Bytes;
 use meseta_types::link::AgentSpec;
 use meseta_types::task::{ExecutorSpec, FrameworkSpec, TaskStatus};
@@ -14,6 +15,7 @@ use meseta_types::{
     AgentId, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskId, TaskState, UpdateUuid, Wall,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,12 +56,16 @@ pub enum Desired {
     /// It shall run.
     Run,
     /// It shall end; told the agent again when that comes back.
-    Kill {
-        /// Encoded `mesos.v1.KillPolicy`; empty for none.
-        kill_policy: Bytes,
-        /// Its grace period, if one is set.
-        grace: Option<Duration>,
-    },
+    Kill(Box<Kill>),
+}
+
+/// How a task shall end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// Encoded `mesos.v1.KillPolicy`; empty for none.
+    pub kill_policy: Bytes,
+    /// Its grace period, if one is set.
+    pub grace: Option<Duration>,
 }
 
 /// A task.
@@ -98,7 +104,7 @@ pub struct Task {
 }
 
 // A million of these are kept: growing one is a decision.
-const _: () = assert!(std::mem::size_of::<Task>() <= 208);
+const _: () = assert!(std::mem::size_of::<Task>() <= 176);
 
 impl Task {
     /// The state the API shows: read off what was observed and whether it holds.
@@ -222,11 +228,43 @@ pub enum FrameworkState {
     Completed,
 }
 
+/// An offer's id, as kept: `<master id>-O<number>`.
+///
+/// There are more offers than anything else but tasks, and all that is ever said of one is its number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OfferNumber {
+    /// The master that makes it.
+    pub master_id: ArcStr,
+    /// Counts its offers.
+    pub number: u64,
+}
+
+impl OfferNumber {
+    /// The number in an id this master may have given out; `None` if it has not.
+    pub(crate) fn in_id(master_id: &str, id: &OfferId) -> Option<u64> {
+        let number = id.as_str().strip_prefix(master_id)?.strip_prefix("-O")?;
+        // As it was written, and not otherwise: without a sign or zeros in front.
+        let written = number == "0" || matches!(number.as_bytes().first(), Some(b'1'..=b'9'));
+        number.parse().ok().filter(|_| written)
+    }
+
+    /// As an id.
+    pub fn id(&self) -> OfferId {
+        OfferId::as_written(self.to_string())
+    }
+}
+
+impl fmt::Display for OfferNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-O{}", self.master_id, self.number)
+    }
+}
+
 /// An outstanding offer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offer {
     /// Its id.
-    pub id: OfferId,
+    pub id: OfferNumber,
     /// To whom.
     pub framework_id: FrameworkId,
     /// To whom, as a handle.

@@ -117,7 +117,7 @@ impl Cluster {
         let time = start.elapsed();
         self.inputs = inputs;
         for offer in self.offered.drain(..) {
-            self.offers[number(&offer.agent_id)].push(offer.id.clone());
+            self.offers[number(&offer.agent_id)].push(offer.id.id());
         }
         time
     }

@@ -182,7 +182,7 @@ impl World {
                 let node = &mut self.frameworks[f];
                 // The hoarder does not listen.
                 if !node.hoards || node.healed {
-                    node.held.retain(|(o, _)| o.id != offer_id);
+                    node.held.retain(|(o, _)| o.id.id() != offer_id);
                 }
             }
             FromMaster::Update(status) => self.update_for_framework(f, status),
@@ -217,7 +217,7 @@ impl World {
         }
         if node.alive() >= node.target || node.random.below(8) == 0 {
             let refuse = Duration::from_millis(node.random.below(4000));
-            return self.decline(f, &offer.id, refuse);
+            return self.decline(f, &offer.id.id(), refuse);
         }
         self.accept(f, &offer);
     }
@@ -232,7 +232,7 @@ impl World {
                 return self.launch(f, offer, vec![task]);
             }
         }
-        self.decline(f, &offer.id, Duration::from_millis(500));
+        self.decline(f, &offer.id.id(), Duration::from_millis(500));
     }
 
     fn decline(&mut self, f: usize, offer: &OfferId, refuse: Duration) {
@@ -255,7 +255,7 @@ impl World {
             }
         }
         if tasks.is_empty() {
-            return self.decline(f, &offer.id, Duration::from_secs(1));
+            return self.decline(f, &offer.id.id(), Duration::from_secs(1));
         }
         self.launch(f, offer, tasks);
     }
@@ -282,7 +282,7 @@ impl World {
             self.oracle.launch(&framework_id, &task.task_id, launched);
         }
         let call = Call::Accept(Accept {
-            offer_ids: vec![offer.id.clone()],
+            offer_ids: vec![offer.id.id()],
             operations: vec![Operation::Launch { id: None, tasks }],
             filters: Filters {
                 refuse: Duration::from_millis(500),
@@ -338,7 +338,7 @@ impl World {
             let node = &mut self.frameworks[f];
             let lot = if node.healed { 0 } else { node.random.below(10) };
             match lot {
-                0 | 1 => self.decline(f, &offer.id, Duration::ZERO),
+                0 | 1 => self.decline(f, &offer.id.id(), Duration::ZERO),
                 2 | 3 => self.accept(f, &offer),
                 4 => {
                     // Twice the same offer, for other tasks.

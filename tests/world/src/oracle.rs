@@ -188,7 +188,7 @@ impl Oracle {
             Event::Offers { offers, .. } => {
                 for offer in offers {
                     let new = (Fate::Outstanding, self.now);
-                    let earlier = self.offers.insert(offer.id.clone(), new);
+                    let earlier = self.offers.insert(offer.id.id(), new);
                     ensure(earlier.is_none(), || {
                         format!("offer id {} was given out twice", offer.id)
                     })?;

@@ -28,8 +28,7 @@ impl MasterCore {
         let mut offers = Vec::with_capacity(ids.len());
         for id in ids {
             let found = self
-                .offer_ids
-                .get(id)
+                .offer_key(id)
                 .and_then(|key| Some((key, self.offers.get(key)?)));
             offers.push(found.ok_or_else(|| format!("Offer {id} is no longer valid"))?);
         }
@@ -104,8 +103,7 @@ impl MasterCore {
     ) {
         for id in &accept.offer_ids {
             let own = self
-                .offer_ids
-                .get(id)
+                .offer_key(id)
                 .filter(|key| self.offers.get(*key).is_some_and(|o| o.framework == framework));
             if let Some(key) = own {
                 self.give_back(cx, key, None);

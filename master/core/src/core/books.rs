@@ -261,9 +261,9 @@ impl MasterCore {
 
     /// Takes an outstanding offer in.
     pub(super) fn insert_offer(&mut self, offer: Offer) -> OfferKey {
-        let (id, agent, framework) = (offer.id.clone(), offer.agent, offer.framework);
+        let (number, agent, framework) = (offer.id.number, offer.agent, offer.framework);
         let key = self.offers.insert(offer);
-        self.offer_ids.insert(id, key);
+        self.offer_numbers.insert(number, key);
         if let Some(book) = self.agent_books.get_mut(agent) {
             book.offers.insert(key);
         }
@@ -278,7 +278,7 @@ impl MasterCore {
     /// Takes an outstanding offer out. What becomes of its resources is the caller's business.
     pub(super) fn take_offer(&mut self, key: OfferKey) -> Option<Arc<Offer>> {
         let offer = self.offers.remove(key)?;
-        self.offer_ids.remove(&offer.id);
+        self.offer_numbers.remove(&offer.id.number);
         self.timers.cancel(super::Timer::Offer(key));
         if let Some(book) = self.agent_books.get_mut(offer.agent) {
             book.offers.remove(key);

@@ -55,7 +55,7 @@ pub(super) fn check(core: &MasterCore) -> Checked {
     ensure(core.task_ids.len() == taken, || {
         format!("{} task ids for {taken} tasks", core.task_ids.len())
     })?;
-    ensure(core.offer_ids.len() == core.offers.len(), || {
+    ensure(core.offer_numbers.len() == core.offers.len(), || {
         "offer ids and offers differ".into()
     })?;
     ensure(core.agent_ids.len() == core.agents.len(), || {
@@ -137,7 +137,7 @@ fn check_offer(core: &MasterCore, key: OfferKey) -> Checked {
         return Ok(());
     };
     let at = || format!("offer {}", offer.id);
-    ensure(core.offer_ids.get(&offer.id) == Some(key), || {
+    ensure(core.offer_key(&offer.id.id()) == Some(key), || {
         format!("{}: wrongly indexed", at())
     })?;
     let agent = core.agents.get(offer.agent).filter(|a| a.id == offer.agent_id);

@@ -4,7 +4,7 @@ use super::{Cx, MasterCore};
 use crate::io::{Effect, RequestId, TaskRef};
 use crate::pages::FrameworkKey;
 use crate::refusal::Refusal;
-use crate::state::{Desired, TaskList};
+use crate::state::{Desired, Kill, TaskList};
 use bytes::Bytes;
 use meseta_types::link::ToAgent;
 use meseta_types::{AgentId, FrameworkId, TaskId};
@@ -59,10 +59,10 @@ impl MasterCore {
             return self.note(cx, "kill", reason, Some(&framework_id), agent_id.as_ref());
         }
         if !task.observed.is_terminal() {
-            task.desired = Desired::Kill {
+            task.desired = Desired::Kill(Box::new(Kill {
                 kill_policy: kill_policy.clone(),
                 grace,
-            };
+            }));
         }
         let agent = self.agent_ids.get(&task.agent_id.clone());
         if let Some(agent) = agent {

@@ -5,7 +5,7 @@
 use super::{Cx, MasterCore, Timer};
 use crate::io::{Event, Filters};
 use crate::pages::{AgentKey, FrameworkKey, OfferKey};
-use crate::state::Offer;
+use crate::state::{Offer, OfferNumber};
 use meseta_types::OfferId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,7 +61,10 @@ impl MasterCore {
             .map(|(_, id)| id.clone())
             .collect();
         let offer = Offer {
-            id: OfferId::as_written(format!("{}-O{}", self.config.master_id, self.next_offer)),
+            id: OfferNumber {
+                master_id: self.config.master_id.clone(),
+                number: self.next_offer,
+            },
             framework_id,
             framework: *framework,
             agent_id: entry.id.clone(),
@@ -91,7 +94,7 @@ impl MasterCore {
             cx,
             offer.framework,
             Event::Rescind {
-                offer_id: offer.id.clone(),
+                offer_id: offer.id.id(),
             },
         );
     }
@@ -101,6 +104,12 @@ impl MasterCore {
         for key in offers {
             self.rescind(cx, key);
         }
+    }
+
+    /// The outstanding offer of this id.
+    pub(super) fn offer_key(&self, id: &OfferId) -> Option<OfferKey> {
+        let number = OfferNumber::in_id(&self.config.master_id, id)?;
+        self.offer_numbers.get(&number)
     }
 
     /// Outstanding offers of an agent, in their order.
@@ -162,8 +171,7 @@ impl MasterCore {
         let mut unknown = Vec::new();
         for id in offer_ids {
             let own = self
-                .offer_ids
-                .get(id)
+                .offer_key(id)
                 .filter(|key| self.offers.get(*key).is_some_and(|o| o.framework == framework));
             match own {
                 Some(key) => {

@@ -394,11 +394,11 @@ impl MasterCore {
             .filter(|task| !task.state().is_terminal())
             .filter_map(|task| match &task.desired {
                 Desired::Run => None,
-                Desired::Kill { kill_policy, grace } => Some(ToAgent::KillTask {
+                Desired::Kill(kill) => Some(ToAgent::KillTask {
                     framework_id: task.framework_id.clone(),
                     task_id: task.task_id.clone(),
-                    kill_policy: kill_policy.clone(),
-                    grace: *grace,
+                    kill_policy: kill.kill_policy.clone(),
+                    grace: kill.grace,
                 }),
             })
             .collect();

@@ -151,7 +151,7 @@ fn full(key: FrameworkKey, framework: &Framework, index: &Index<'_>, out: &mut d
 
 fn offer(offer: &Offer, out: &mut dyn Write) -> io::Result<()> {
     Object::whole(out, |shown| {
-        shown.text("id", offer.id.as_str())?;
+        shown.text("id", &offer.id.to_string())?;
         shown.text("framework_id", offer.framework_id.as_str())?;
         shown.object("allocation_info", |info| info.text("role", offer.role.as_str()))?;
         shown.text("slave_id", offer.agent_id.as_str())?;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 /// A bag of resources: entries that differ in more than their amount, none of them empty.
 ///
-/// Cheap to clone (one pointer, shared until changed). The order of entries is that of their arrival and has no
+/// Cheap to clone (shared until changed), and no larger than what is in it. The order of entries is that of their arrival and has no
 /// meaning; equality ignores it.
 #[derive(Clone, Debug, Default)]
-pub struct Resources(Option<Arc<Entries>>);
+pub struct Resources(Option<Arc<[Resource]>>);
 
-/// As many as an ordinary agent has (cpus, mem, disk, ports) lie in one piece of memory.
+/// Entries on their way into a bag: as many as an ordinary agent has (cpus, mem, disk, ports) need no allocation.
 type Entries = SmallVec<[Resource; 4]>;
 
 impl Resources {
@@ -24,15 +24,17 @@ impl Resources {
     }
 
     fn entries(&self) -> &[Resource] {
-        self.0.as_deref().map_or(&[], SmallVec::as_slice)
+        self.0.as_deref().unwrap_or_default()
     }
 
-    fn entries_mut(&mut self) -> &mut Entries {
-        Arc::make_mut(self.0.get_or_insert_default())
+    fn entries_mut(&mut self) -> &mut [Resource] {
+        self.0.as_mut().map(Arc::make_mut).unwrap_or_default()
     }
 
-    fn from_entries(entries: Entries) -> Resources {
-        Resources((!entries.is_empty()).then(|| Arc::new(entries)))
+    /// A bag of entries that are not empty, no two of a kind.
+    fn from_entries(entries: impl IntoIterator<Item = Resource>) -> Resources {
+        let entries: Arc<[Resource]> = entries.into_iter().collect();
+        Resources((!entries.is_empty()).then_some(entries))
     }
 
     /// Whether both are one and the same memory, and so equal: cheaper than a comparison.
@@ -64,14 +66,24 @@ impl Resources {
         if resource.is_empty() {
             return;
         }
-        let entries = self.entries_mut();
-        if !resource.is_indivisible()
-            && let Some(mine) = entries.iter_mut().find(|r| r.same_kind(&resource))
-        {
-            merge(&mut mine.value, &resource.value);
-            return;
+        if let Some(new) = self.merge(resource) {
+            *self = Resources::from_entries(self.iter().cloned().chain([new]));
         }
-        entries.push(resource);
+    }
+
+    /// Adds an entry to one of its kind. Gives it back if there is none.
+    fn merge(&mut self, resource: Resource) -> Option<Resource> {
+        let at = match resource.is_indivisible() {
+            true => None,
+            false => self.iter().position(|r| r.same_kind(&resource)),
+        };
+        match at.and_then(|at| self.entries_mut().get_mut(at)) {
+            Some(mine) => {
+                merge(&mut mine.value, &resource.value);
+                None
+            }
+            None => Some(resource),
+        }
     }
 
     /// Takes away what there is of `resource`; an amount larger than there is leaves nothing of it.
@@ -85,17 +97,15 @@ impl Resources {
             }
         });
         let Some(at) = found else { return };
-        let entries = self.entries_mut();
-        if !indivisible && let Some(mine) = entries.get_mut(at) {
+        if !indivisible && let Some(mine) = self.entries_mut().get_mut(at) {
             cut(&mut mine.value, &resource.value);
             if !mine.is_empty() {
                 return;
             }
         }
-        entries.remove(at);
-        if entries.is_empty() {
-            self.0 = None;
-        }
+        let entries = self.entries();
+        let (before, behind) = (entries.iter().take(at), entries.iter().skip(at + 1));
+        *self = Resources::from_entries(before.chain(behind).cloned());
     }
 
     /// Whether all of `other` is in here, entry by entry (a reserved amount does not cover an unreserved one).
@@ -158,7 +168,7 @@ impl Resources {
         if self.iter().all(&mut keep) {
             return self.clone();
         }
-        Resources::from_entries(self.iter().filter(|r| keep(r)).cloned().collect())
+        Resources::from_entries(self.iter().filter(|r| keep(r)).cloned())
     }
 
     /// The same, allocated to `role`.
@@ -188,7 +198,7 @@ impl Resources {
         });
         // Entries of one allocation stay different from each other; those of several may have become alike.
         if uniform {
-            Resources::from_entries(changed.collect())
+            Resources::from_entries(changed)
         } else {
             changed.collect()
         }
@@ -351,9 +361,7 @@ impl AddAssign<&Resources> for Resources {
             *self = other.clone();
             return;
         }
-        for resource in other.iter() {
-            self.push(resource.clone());
-        }
+        self.extend(other.iter().cloned());
     }
 }
 
@@ -413,8 +421,22 @@ impl FromIterator<Resource> for Resources {
 
 impl Extend<Resource> for Resources {
     fn extend<I: IntoIterator<Item = Resource>>(&mut self, iter: I) {
-        for resource in iter {
-            self.push(resource);
+        // All the new ones at once: a bag is one piece of memory.
+        let mut new = Entries::new();
+        for resource in iter.into_iter().filter(|r| !r.is_empty()) {
+            let Some(resource) = self.merge(resource) else {
+                continue;
+            };
+            let place = new
+                .iter_mut()
+                .find(|r| !resource.is_indivisible() && r.same_kind(&resource));
+            match place {
+                Some(mine) => merge(&mut mine.value, &resource.value),
+                None => new.push(resource),
+            }
+        }
+        if !new.is_empty() {
+            *self = Resources::from_entries(self.iter().cloned().chain(new));
         }
     }
 }

@@ -106,7 +106,15 @@ const PURE: &[(&str, &str)] = &[
 ];
 
 /// What a pure crate may depend on besides our pure crates: calendars and expressions are computed, not asked for.
-const PURE_MAY_USE: &[&str] = &["arcstr", "bytes", "thiserror", "smallvec", "jiff", "croner", "regex-lite"];
+const PURE_MAY_USE: &[&str] = &[
+    "arcstr",
+    "bytes",
+    "thiserror",
+    "smallvec",
+    "jiff",
+    "croner",
+    "regex-lite",
+];
 
 /// Longest source file, in lines.
 const LINES_MAX: usize = 900;

@@ -27,6 +27,7 @@
 //! | [`registry`] | what is durable, and how it is written |
 //! | [`config`], [`counters`], [`refusal`] | settings, counts, and what was dropped and why |
 //! | [`pages`] | how entries are stored so that a view is cheap |
+//! | [`few`], `history.rs` | how they are kept small |
 //! | `core.rs` | the state, and which file deals with which input |
 //! | `core/books.rs` | the only functions that change who owns what |
 //! | `core/check.rs` | the same facts recomputed from scratch |

@@ -282,3 +282,34 @@ pub struct Offer {
     /// The framework's executors on the agent.
     pub executor_ids: Vec<ExecutorId>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_is_found_by_its_id_as_it_was_written_and_not_otherwise() {
+        let number = |id: &str| OfferNumber::in_id("m", &OfferId::as_written(id));
+        for n in [0, 1, 10, u64::MAX] {
+            let offer = OfferNumber {
+                master_id: "m".into(),
+                number: n,
+            };
+            assert_eq!(number(offer.id().as_str()), Some(n));
+        }
+        for wrong in [
+            "",
+            "m",
+            "m-O",
+            "m-O01",
+            "m-O00",
+            "m-O+1",
+            "m-O1 ",
+            "m-o1",
+            "n-O1",
+            "m-O18446744073709551616",
+        ] {
+            assert_eq!(number(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -41,7 +41,7 @@ fn growth(bar: &mut Bar) {
     };
     let mut small_cluster = Cluster::new(small.0, small.1);
     let mut large_cluster = Cluster::new(large.0, large.1);
-    let ratios: Vec<f64> = (0..5)
+    let ratios: Vec<f64> = (0..15)
         .map(|_| {
             let (a, b) = (small_cluster.cost(rounds), large_cluster.cost(rounds));
             bar.note(format!("ACCEPT with its updates: {a:?} small, {b:?} large"));

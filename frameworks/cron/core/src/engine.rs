@@ -109,7 +109,7 @@ pub struct Engine {
     offers: BTreeMap<Arc<str>, Held>,
     connected: bool,
     wanted: Option<bool>,
-    /// Runs the master was asked about, and not launched since: only of these does "unknown" mean anything.
+    /// Runs the master was asked about since they were launched: only of these does "unknown" mean anything.
     asked: BTreeSet<RunId>,
     /// Those asked about on this stream of which nothing was heard since.
     unheard: BTreeSet<RunId>,
@@ -318,6 +318,7 @@ impl Engine {
         match outcome {
             Outcome::Done => {
                 self.refused_at = None;
+                self.forget_dropped(&txn);
                 out.extend(txn.released);
             }
             Outcome::Refused(why) => {

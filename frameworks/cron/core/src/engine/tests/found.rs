@@ -277,3 +277,36 @@ fn a_run_whose_agent_has_left_may_have_run_and_is_not_launched_again_under_its_i
     assert_eq!(env.launched.len(), 2, "another attempt");
     assert_ne!(env.last(), run);
 }
+
+#[test]
+fn what_a_master_says_of_a_run_and_the_store_refuses_is_asked_for_again() {
+    for (ran, kind) in [
+        (false, TaskKind::Unknown),
+        (true, TaskKind::Unknown),
+        (false, TaskKind::Vanished),
+    ] {
+        let mut env = Env::new();
+        env.put(scheduled("a", "R1/2026-01-01T00:01:00Z/PT1H")).unwrap();
+        env.until("2026-01-01T00:01:00Z");
+        let run = env.last();
+        if ran {
+            env.task(&run, TaskKind::Running);
+        }
+        env.restart();
+        env.reconciled.clear();
+        env.store_refuses = true;
+        env.step(Input::Task(TaskEvent {
+            run: run.clone(),
+            kind,
+            message: "said".into(),
+            agent: None,
+            ack: None,
+        }));
+        assert!(env.engine.runs()[&run].is_active());
+        env.store_refuses = false;
+        env.until("2026-01-01T00:01:02Z");
+        assert_eq!(env.reconciled.first(), Some(&run), "{ran} {kind:?}");
+        env.task(&run, kind);
+        assert!(!env.engine.runs().get(&run).is_some_and(Run::is_active));
+    }
+}

@@ -143,8 +143,8 @@ pub struct TaskEvent {
     pub kind: TaskKind,
     /// For people.
     pub message: Arc<str>,
-    /// The agent it is said of, if that is known: a launch that came to nothing may be made again elsewhere under the same
-    /// id, and what is still said of the first one is not about the second.
+    /// The agent it is said of, if that is known: a slot that is started once more, by a job that was created anew or given
+    /// another schedule, has the id that it had, and what is still said of the other agent's task is not about this one.
     pub agent: Option<Arc<str>>,
     /// To be acknowledged, if so.
     pub ack: Option<AckToken>,

@@ -117,6 +117,7 @@ impl Engine {
             placed: true,
             ..run
         };
+        // Of a slot that is started once more the master may have been asked under the same id.
         self.asked.remove(&launched.id);
         self.put_run(launched.clone());
         self.index_job(&launched.job);

@@ -295,7 +295,9 @@ impl Engine {
         self.after_end(now, &run.job);
     }
 
-    /// The launch never happened: the run waits again, and nobody's failure is counted.
+    /// The launch never happened: the run waits for another one, and nobody's failure is counted. It waits under another
+    /// id, so that nothing that is still said of this launch is about the next: the master may have said before the agent
+    /// does that the agent never had it.
     fn not_launched(&mut self, now: Timestamp, run: Run) {
         if run.kill_wanted {
             return self.killed(now, &run);
@@ -315,7 +317,11 @@ impl Engine {
             self.wake(&waiting.job);
         } else {
             self.supersede_earlier(now, &waiting);
-            self.wait_for_offer(waiting);
+            self.drop_run(&waiting.id);
+            self.wait_for_offer(Run {
+                id: waiting.id.next_launch(),
+                ..waiting
+            });
         }
     }
 

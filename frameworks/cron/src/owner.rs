@@ -24,7 +24,7 @@ use meseta_cron_core::run::{Cause, RunId};
 use meseta_http::inbox::{Queued, Room};
 use meseta_http::inputs::Recorder;
 use meseta_http::running::Stopping;
-use meseta_sdk::{Client, Event, Events, Exit};
+use meseta_sdk::{Client, Event, Events, Exit, Stop};
 use meseta_store::Store;
 use meseta_types::last_inputs::InputLog;
 use meseta_types::{Now, Wall};
@@ -268,7 +268,7 @@ impl Owner {
     }
 
     /// The end: what is being written is waited for, so that its callers hear how it went, and what is said to the
-    /// master is said.
+    /// master is said. Runs go on until the failover timeout, or until it is back.
     async fn finish(mut self) -> Ended {
         if self.commit.is_some() {
             let last = commit::settled(&mut self.commit);
@@ -279,7 +279,13 @@ impl Owner {
         let said = async { while self.calls.next().await.is_some() {} };
         // A launch that is cut off here is settled by the next start: its record says that it was to be.
         let _in_time = tokio::time::timeout(LAST_CALLS, said).await;
-        self.ended.take().unwrap_or(Ended::Stopped)
+        if let Some(ended) = self.ended.take() {
+            return ended;
+        }
+        // Before our end of its events goes, which would cut off what is under way.
+        let exit = self.doors.client.stop(Stop::Failover).await;
+        tracing::debug!(%exit, "the client ended");
+        Ended::Stopped
     }
 
     fn check(&mut self) {

@@ -4,7 +4,18 @@ use crate::graph::GraphError;
 use crate::job::{Counters, Job, JobName, JobSpec};
 use crate::run::{Ended, Run, RunId};
 use jiff::{SignedDuration, Timestamp};
+use meseta_types::Mono;
 use std::sync::Arc;
+
+/// Both clocks. What is due goes by the one that people read; it may jump. How long ago something was done goes by the
+/// other, which counts from the start of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The time of day.
+    pub wall: Timestamp,
+    /// Never jumps.
+    pub mono: Mono,
+}
 
 /// A caller who waits for an answer. Given out by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

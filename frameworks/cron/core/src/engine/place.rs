@@ -119,6 +119,7 @@ impl Engine {
         };
         // Of a slot that is started once more the master may have been asked under the same id.
         self.asked.remove(&launched.id);
+        self.launched_at.insert(launched.id.clone(), self.mono);
         self.put_run(launched.clone());
         self.index_job(&launched.job);
         launched

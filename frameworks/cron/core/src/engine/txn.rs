@@ -97,10 +97,11 @@ impl Engine {
         Some(run)
     }
 
-    /// What was written is durable: nobody asks about runs that are gone with it.
+    /// What was written is durable: runs that are gone with it do not come back.
     pub(super) fn forget_dropped(&mut self, txn: &Txn) {
         for id in txn.runs.keys().filter(|id| !self.runs.contains_key(id)) {
             self.asked.remove(id);
+            self.launched_at.remove(id);
         }
     }
 

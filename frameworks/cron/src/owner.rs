@@ -18,16 +18,16 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use master::Told;
 use meseta_cron_core::engine::Engine;
-use meseta_cron_core::io::{AckToken, Answer, Call, Effect, Input, Notice, Outcome, Refusal, RequestId};
+use meseta_cron_core::io::{AckToken, Answer, Call, Effect, Input, Notice, Now, Outcome, Refusal, RequestId};
 use meseta_cron_core::job::JobName;
 use meseta_cron_core::run::{Cause, RunId};
 use meseta_http::inbox::{Queued, Room};
 use meseta_http::inputs::Recorder;
 use meseta_http::running::Stopping;
-use meseta_sdk::{Client, Event, Events, Exit};
+use meseta_sdk::{Client, Event, Events, Exit, Stop};
 use meseta_store::Store;
 use meseta_types::last_inputs::InputLog;
-use meseta_types::{Now, Wall};
+use meseta_types::{Mono, Wall};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
@@ -170,6 +170,8 @@ pub(crate) struct Owner {
     engine: Engine,
     board: Board,
     doors: Doors,
+    /// Zero of the clock that does not jump.
+    started: tokio::time::Instant,
     /// Job of each run on the board.
     run_jobs: BTreeMap<RunId, JobName>,
     offers: BTreeMap<Arc<str>, meseta_sdk::Offer>,
@@ -199,6 +201,7 @@ impl Owner {
             engine,
             board,
             doors,
+            started: tokio::time::Instant::now(),
             offers: BTreeMap::new(),
             acks: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -268,7 +271,7 @@ impl Owner {
     }
 
     /// The end: what is being written is waited for, so that its callers hear how it went, and what is said to the
-    /// master is said.
+    /// master is said. Runs go on until the failover timeout, or until it is back.
     async fn finish(mut self) -> Ended {
         if self.commit.is_some() {
             let last = commit::settled(&mut self.commit);
@@ -279,7 +282,13 @@ impl Owner {
         let said = async { while self.calls.next().await.is_some() {} };
         // A launch that is cut off here is settled by the next start: its record says that it was to be.
         let _in_time = tokio::time::timeout(LAST_CALLS, said).await;
-        self.ended.take().unwrap_or(Ended::Stopped)
+        if let Some(ended) = self.ended.take() {
+            return ended;
+        }
+        // Before our end of its events goes, which would cut off what is under way.
+        let exit = self.doors.client.stop(Stop::Failover).await;
+        tracing::debug!(%exit, "the client ended");
+        Ended::Stopped
     }
 
     fn check(&mut self) {
@@ -333,10 +342,10 @@ impl Owner {
     fn input_of(&mut self, input: Input, bytes: usize) {
         let mut next = Some((input, bytes));
         while let Some((input, bytes)) = next {
-            let now = (self.doors.wall)();
-            let read = Now {
-                wall: Wall(i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX)),
-                ..Now::default()
+            let now = self.now();
+            let read = meseta_types::Now {
+                mono: now.mono,
+                wall: Wall(i64::try_from(now.wall.as_nanosecond()).unwrap_or(i64::MAX)),
             };
             self.inputs.keep(read, input.clone(), bytes);
             let mut effects = Vec::new();
@@ -345,6 +354,14 @@ impl Owner {
                 self.effect(effect);
             }
             next = self.came_back.pop_front().map(|input| (input, 0));
+        }
+    }
+
+    fn now(&self) -> Now {
+        let since_start = self.started.elapsed().as_nanos();
+        Now {
+            wall: (self.doors.wall)(),
+            mono: Mono(u64::try_from(since_start).unwrap_or(u64::MAX)),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::record::{self, FORMAT, FRAMEWORK_KEY, FrameworkRecord};
 use crate::recover::{self, Recovered, StoreError};
 use jiff::Timestamp;
 use meseta_http::{inbox, running};
-use meseta_sdk::{Client, IdentityStore, Stop};
+use meseta_sdk::{Client, IdentityStore};
 use meseta_store::{Change, Commit, Key, Outcome, Store};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -138,7 +138,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     tidy_up(&env.store, recovered.leftovers);
     let doors = Doors {
         store: env.store,
-        client: client.clone(),
+        client,
         events,
         asks: asked,
         looks: looked,
@@ -160,19 +160,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         defaults: config.defaults.clone(),
         wall: env.wall,
         address: public,
-        framework_id: client.framework_id().to_string(),
+        framework_id: record.framework_id,
         stat_limit: config.stat_limit,
     });
-    let until = stopping.clone();
-    let owner = async move {
-        let ended = owner.run(until).await;
-        let how = match &ended {
-            Ended::Stopped | Ended::Framework(_) => Stop::Failover,
-            Ended::Store(_) | Ended::Broken(_) => Stop::Abort,
-        };
-        client.stop(how).await;
-        ended
-    };
+    let owner = owner.run(stopping.clone());
     tracing::info!(%address, "cron framework starts");
     Ok(Running::begin(
         (env.listener, address),

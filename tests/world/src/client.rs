@@ -536,7 +536,9 @@ impl World {
                 health: order.checked,
                 limited: false,
             };
-            self.oracle.launch(&framework_id, &order.task, launched);
+            if let Err(why) = self.oracle.launch(&framework_id, &order.task, launched) {
+                self.fail(why);
+            }
         }
         let agent = Some(first.agent.clone());
         self.command(c, Some(epoch), agent, build::accept(offer, orders));

@@ -11,7 +11,9 @@ use crate::store::{Fate, Store};
 use crate::world::{Event, World};
 use jiff::{SignedDuration, Timestamp};
 use meseta_cron_core::engine::{Config, Engine};
-use meseta_cron_core::io::{AckToken, Change, CommitId, Effect, Input, Offer, Outcome, TaskEvent, TaskKind};
+use meseta_cron_core::io::{
+    AckToken, Change, CommitId, Effect, Input, Now, Offer, Outcome, TaskEvent, TaskKind,
+};
 use meseta_cron_core::job::{Demand, Job, JobName, JobSpec};
 use meseta_cron_core::run::{Run, RunId, State};
 use meseta_proto::mesos::v1;
@@ -150,6 +152,10 @@ impl World {
             return;
         };
         let mut effects = Vec::new();
+        let now = Now {
+            wall: now,
+            mono: self.now,
+        };
         engine.step(now, input, &mut effects);
         self.steps += 1;
         if let Err(broken) = engine.check() {

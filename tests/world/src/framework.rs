@@ -265,6 +265,7 @@ impl World {
         let Some(framework_id) = node.id.clone() else {
             return;
         };
+        let mut ordered = Ok(());
         for task in &tasks {
             let seen = Seen {
                 framework_id: framework_id.clone(),
@@ -279,7 +280,7 @@ impl World {
                 health: task.health_check.is_some(),
                 limited: task.max_completion_time.is_some(),
             };
-            self.oracle.launch(&framework_id, &task.task_id, launched);
+            ordered = ordered.and(self.oracle.launch(&framework_id, &task.task_id, launched));
         }
         let call = Call::Accept(Accept {
             offer_ids: vec![offer.id.id()],
@@ -288,6 +289,9 @@ impl World {
                 refuse: Duration::from_millis(500),
             },
         });
+        if let Err(why) = ordered {
+            self.fail(why);
+        }
         self.call(f, Duration::ZERO, call);
     }
 

@@ -6,6 +6,7 @@ use crate::agent::AgentNode;
 use crate::host::{Container, Phase};
 use crate::master::MasterNode;
 use meseta_agent_core::{Effect as AgentEffect, Input as AgentInput, LaunchOrder, Termination};
+use meseta_cron_core::run::RunId;
 use meseta_master_core::io::{Effect as MasterEffect, Event, RequestId, Session};
 use meseta_types::link::{FromAgent, StatusUpdate, ToAgent};
 use meseta_types::task::{Reason, Source};
@@ -60,9 +61,11 @@ pub(crate) struct Oracle {
     launched: BTreeMap<Key, Launched>,
     sent: u64,
     containers: BTreeMap<Key, ContainerId>,
+    /// Which task each attempt of the cron framework's runs was started as.
+    attempts: BTreeMap<(FrameworkId, String), TaskId>,
     ends: BTreeMap<Key, End>,
     kills: BTreeSet<Key>,
-    last_words: BTreeMap<(Option<AgentId>, Key), (TaskState, UpdateUuid)>,
+    last_words: BTreeMap<Key, (TaskState, UpdateUuid)>,
     /// Frameworks whose end was ordered or that gave themselves up.
     ending: BTreeSet<FrameworkId>,
     /// Operators' requests, and the framework each wants removed.
@@ -85,7 +88,7 @@ fn removed_durably(framework: &FrameworkId, master: &MasterNode) -> Checked {
     )
 }
 
-type Checked = Result<(), String>;
+pub(crate) type Checked = Result<(), String>;
 
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(why()) }
@@ -96,8 +99,10 @@ impl Oracle {
         self.sent
     }
 
-    pub(crate) fn launch(&mut self, framework: &FrameworkId, task: &TaskId, launched: Launched) {
-        self.launched.insert((framework.clone(), task.clone()), launched);
+    /// A framework orders a task. What is said late of one must not be taken for another's: no id is used twice.
+    pub(crate) fn launch(&mut self, framework: &FrameworkId, task: &TaskId, launched: Launched) -> Checked {
+        let earlier = self.launched.insert((framework.clone(), task.clone()), launched);
+        ensure(earlier.is_none(), || format!("task {task} is ordered twice"))
     }
 
     pub(crate) fn kill(&mut self, framework: &FrameworkId, task: &TaskId) {
@@ -274,16 +279,7 @@ impl Oracle {
         if !status.state.is_terminal() || !launched.checkpoint {
             return Ok(());
         }
-        if status.source == Source::Agent && status.reason == Some(Reason::RECONCILIATION) {
-            // Not of an end: the agent does not have it, and may be given it again.
-            return match launched.command {
-                true => self.truthful(&key, update, agent),
-                false => Ok(()),
-            };
-        }
-        // A launch that came to nothing may be made again on another agent under the same id: each has its own end.
-        let place = (status.agent_id.clone(), key.clone());
-        if let (Some((state, _)), Some(uuid)) = (self.last_words.get(&place), status.uuid) {
+        if let (Some((state, _)), Some(uuid)) = (self.last_words.get(&key), status.uuid) {
             ensure(same_end(*state, status.state), || {
                 format!(
                     "task {} ended as {} and then as {} ({uuid:?})",
@@ -293,7 +289,7 @@ impl Oracle {
                 )
             })?;
         } else if let Some(uuid) = status.uuid {
-            self.last_words.insert(place, (status.state, uuid));
+            self.last_words.insert(key.clone(), (status.state, uuid));
         }
         if launched.command {
             self.truthful(&key, update, agent)?;
@@ -347,6 +343,14 @@ impl Oracle {
         let earlier = self.containers.insert(key, order.container_id.clone());
         ensure(earlier.is_none(), || {
             format!("task {} was started twice", task.task_id)
+        })?;
+        // Each launch of a run's attempt is a task of its own; one of them is started at most.
+        let attempt = RunId::written(task.task_id.as_str()).attempt().to_owned();
+        let earlier = self
+            .attempts
+            .insert((framework.clone(), attempt), task.task_id.clone());
+        earlier.map_or(Ok(()), |earlier| {
+            Err(format!("{earlier} was started, and {} too", task.task_id))
         })
     }
 

@@ -31,7 +31,7 @@ const FORM: Form = Form {
 /// Seeds of the quick form.
 const QUICK: u64 = 8;
 /// Seeds that found a defect once, each at its full length: run first, for ever.
-const REGRESSIONS: [u64; 7] = [8, 319, 458, 468, 607, 871, 922];
+const REGRESSIONS: [u64; 11] = [8, 319, 428, 458, 468, 607, 693, 871, 898, 922, 931];
 
 /// Shorter worlds, for a debug build.
 fn short() -> Options {

@@ -20,12 +20,14 @@ mod tasks;
 mod txn;
 
 use crate::graph::Graph;
-use crate::io::{CommitId, Effect, Input, Offer, Outcome, Refusal, RequestId};
+use crate::io::{CommitId, Effect, Input, Now, Offer, Outcome, Refusal, RequestId};
 use crate::job::{Job, JobName};
 use crate::run::{Run, RunId};
 use jiff::{SignedDuration, Timestamp};
+use meseta_types::Mono;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use txn::Txn;
 
 /// What can be set.
@@ -68,7 +70,7 @@ const COMMIT_CHANGES_MAX: usize = 2_000;
 
 /// A launch this young is not asked about on the same stream: it may still be on its way. After so long its offer is
 /// rescinded (masters do so after a minute unless told otherwise), so that a late one launches nothing.
-const LAUNCH_SETTLED: SignedDuration = SignedDuration::from_secs(75);
+const LAUNCH_SETTLED: Duration = Duration::from_secs(75);
 
 /// After a write that was refused, what follows from the time alone is tried again only after so long: a full disk is
 /// not asked in a loop. Calls and words about tasks are tried at once, each is somebody's.
@@ -109,8 +111,12 @@ pub struct Engine {
     offers: BTreeMap<Arc<str>, Held>,
     connected: bool,
     wanted: Option<bool>,
-    /// Runs the master was asked about, and not launched since: only of these does "unknown" mean anything.
+    /// Runs the master was asked about since they were launched: only of these does "unknown" mean anything.
     asked: BTreeSet<RunId>,
+    /// When each of the runs was launched that were on this stream: such a launch may still be on its way.
+    launched_at: BTreeMap<RunId, Mono>,
+    /// The clock that does not jump, as of the present step.
+    mono: Mono,
     /// Those asked about on this stream of which nothing was heard since.
     unheard: BTreeSet<RunId>,
     /// When they are asked about again, and how long that took to come.
@@ -150,6 +156,8 @@ impl Engine {
             connected: false,
             wanted: None,
             asked: BTreeSet::new(),
+            launched_at: BTreeMap::new(),
+            mono: Mono(0),
             unheard: BTreeSet::new(),
             ask_again: (Timestamp::MIN, ASK_AGAIN.0),
             generation: 0,
@@ -193,7 +201,9 @@ impl Engine {
     }
 
     /// Takes one input and tells what is to be done, in order.
-    pub fn step(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
+    pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
+        self.mono = now.mono;
+        let now = now.wall;
         match input {
             Input::Committed(id, outcome) if self.in_flight == Some(id) => self.committed(now, outcome, out),
             Input::Committed(..) => {}
@@ -270,7 +280,7 @@ impl Engine {
             Input::Tick | Input::Committed(..) => {}
             Input::Call(request, call) => self.call(now, request, call),
             Input::Connected => self.connect(now),
-            Input::Reconcile => self.ask_again(now),
+            Input::Reconcile => self.ask_again(),
             Input::Disconnected => {
                 self.connected = false;
                 self.wanted = None;
@@ -318,6 +328,7 @@ impl Engine {
         match outcome {
             Outcome::Done => {
                 self.refused_at = None;
+                self.forget_dropped(&txn);
                 out.extend(txn.released);
             }
             Outcome::Refused(why) => {

@@ -4,7 +4,18 @@ use crate::graph::GraphError;
 use crate::job::{Counters, Job, JobName, JobSpec};
 use crate::run::{Ended, Run, RunId};
 use jiff::{SignedDuration, Timestamp};
+use meseta_types::Mono;
 use std::sync::Arc;
+
+/// Both clocks. What is due goes by the one that people read; it may jump. How long ago something was done goes by the
+/// other, which counts from the start of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The time of day.
+    pub wall: Timestamp,
+    /// Never jumps.
+    pub mono: Mono,
+}
 
 /// A caller who waits for an answer. Given out by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,8 +154,8 @@ pub struct TaskEvent {
     pub kind: TaskKind,
     /// For people.
     pub message: Arc<str>,
-    /// The agent it is said of, if that is known: a launch that came to nothing may be made again elsewhere under the same
-    /// id, and what is still said of the first one is not about the second.
+    /// The agent it is said of, if that is known: a slot that is started once more, by a job that was created anew or given
+    /// another schedule, has the id that it had, and what is still said of the other agent's task is not about this one.
     pub agent: Option<Arc<str>>,
     /// To be acknowledged, if so.
     pub ack: Option<AckToken>,

@@ -13,7 +13,12 @@ use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::sync::Arc;
 
-/// The task id of one attempt: `ct:<due in ms>:<attempt>:<job>:<arguments>`. Clients read it out of Mesos's state.
+/// The task id of one launch of one attempt: `ct:<due in ms>:<attempt>:<job>:<arguments>`, and from the second launch on its
+/// number, `~2`. Clients read it out of Mesos's state. To Chronos all after the job is arguments, free text
+/// (`TaskUtils.scala`, `taskIdPattern`).
+///
+/// An attempt is launched again when its launch came to nothing, and then under another id: what is still said of the
+/// first launch, by an agent that was away or by a master that was asked before, says nothing of the second.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Arc<str>);
 
@@ -27,8 +32,14 @@ pub const NAME_IN_ID_MAX: usize = 200;
 /// Hex digits of that number, and the sign before it.
 const NAME_TAIL: usize = 17;
 
+/// Before the number of a launch. Arguments in an id have no such sign, and after one in a name comes a colon.
+const LAUNCH: char = '~';
+
+/// The highest number of a launch: a task id has room for no more digits.
+const LAUNCH_MAX: u32 = 999_999;
+
 impl RunId {
-    /// The id of an attempt. Of the arguments only what is allowed in a task id is kept, and not much of it.
+    /// The id of an attempt's first launch. Of the arguments only what is allowed in a task id is kept, and not much of it.
     pub fn new(due: Timestamp, attempt: u32, job: &JobName, arguments: &str) -> RunId {
         let arguments: String = arguments
             .chars()
@@ -43,6 +54,24 @@ impl RunId {
             name.to_owned()
         };
         RunId(format!("ct:{}:{attempt}:{name}:{arguments}", due.as_millisecond()).into())
+    }
+
+    /// The id of the launch after this one.
+    pub fn next_launch(&self) -> RunId {
+        let (attempt, launch) = self.parts();
+        let next = launch.saturating_add(1).min(LAUNCH_MAX);
+        RunId(format!("{attempt}{LAUNCH}{next}").into())
+    }
+
+    /// The id without the number of the launch: the same for all launches of one attempt.
+    pub fn attempt(&self) -> &str {
+        self.parts().0
+    }
+
+    fn parts(&self) -> (&str, u32) {
+        let numbered = self.0.rsplit_once(LAUNCH);
+        let numbered = numbered.and_then(|(attempt, launch)| Some((attempt, launch.parse().ok()?)));
+        numbered.unwrap_or((&self.0, 1))
     }
 
     /// An id as somebody else wrote it.
@@ -151,7 +180,7 @@ pub struct Place {
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// Of the present attempt.
+    /// Of the present attempt, and of its present or next launch.
     pub id: RunId,
     /// Of which job.
     pub job: JobName,
@@ -295,5 +324,24 @@ mod tests {
         };
         assert!(long('a').as_str().len() <= 255, "{}", long('a'));
         assert_ne!(long('a'), long('b'), "names that differ at their end only");
+        let last = RunId::written(&format!("{}~{LAUNCH_MAX}", long('a')));
+        assert_eq!(last.next_launch(), last);
+        assert!(last.as_str().len() <= 255, "{last}");
+    }
+
+    #[test]
+    fn each_launch_of_an_attempt_has_an_id_of_its_own_that_names_the_attempt_too() {
+        let due = Timestamp::from_millisecond(1_700_000_000_000).unwrap_or_default();
+        let long = "x".repeat(255);
+        for (job, arguments) in [("backup", ""), ("backup", "a b~2"), (&*long, ""), (&*long, "7")] {
+            let first = RunId::new(due, 0, &JobName::recorded(job), arguments);
+            let second = first.next_launch();
+            let third = second.next_launch();
+            assert_eq!(second.as_str(), format!("{first}~2"));
+            assert_eq!(third.as_str(), format!("{first}~3"));
+            for id in [&first, &second, &third] {
+                assert_eq!(id.attempt(), first.as_str());
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::history::{Entry, Origin};
 use crate::job;
 use jiff::Timestamp;
 use meseta_cron_core::job::{Job, JobName, Trigger};
-use meseta_cron_core::run::{Run, State, Why};
+use meseta_cron_core::run::{Run, RunId, State, Why};
 use serde::Serialize;
 
 /// The last word on a job. A failure at the very time of a success is a failure, as in Chronos.
@@ -65,7 +65,7 @@ pub(super) struct JobRow {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RunRow {
-    /// The id of its last attempt, which is the id of its task.
+    /// The id of its last attempt, and of the last launch of that: the id of its task.
     pub(super) run: String,
     pub(super) job: String,
     pub(super) due: String,
@@ -88,9 +88,9 @@ pub(super) struct RunRow {
     key: (i64, &'static str),
     #[serde(skip)]
     pub(super) had_task: bool,
-    /// Ids of all its attempts that are known.
+    /// Ids of all its attempts that are known, each of the last launch.
     #[serde(skip)]
-    pub(super) ids: Vec<String>,
+    pub(super) ids: Vec<RunId>,
 }
 
 impl RunRow {
@@ -133,7 +133,7 @@ impl RunRow {
             arguments: run.arguments.as_deref().map(str::to_owned),
             key: (run.due.as_millisecond(), cause),
             had_task: place.is_some(),
-            ids: vec![run.id.as_str().to_owned()],
+            ids: vec![run.id.clone()],
         }
     }
 
@@ -156,7 +156,7 @@ impl RunRow {
             arguments: None,
             key: (entry.due.as_millisecond(), entry.cause.as_str()),
             had_task: entry.had_task(),
-            ids: vec![entry.id.to_string()],
+            ids: vec![RunId::written(&entry.id)],
         }
     }
 

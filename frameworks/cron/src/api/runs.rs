@@ -5,6 +5,7 @@ use super::rows::{RunRow, run_rows};
 use super::{Api, Ctx, Outcome};
 use crate::board::{Board, Seen};
 use meseta_cron_core::job::JobName;
+use meseta_cron_core::run::RunId;
 use serde::Serialize;
 use serde_json::json;
 
@@ -36,9 +37,10 @@ impl Api {
 
     pub(super) async fn run(&self, ctx: &Ctx<'_>, id: &str) -> Outcome {
         let board = self.board().await?;
+        let wanted = RunId::written(id);
         let found = match job_of(id).and_then(|name| board.get(&JobName::recorded(name))) {
-            Some(seen) => row_of(seen, id),
-            None => search(&board, id),
+            Some(seen) => row_of(seen, &wanted),
+            None => search(&board, &wanted),
         };
         let row = found.ok_or_else(|| bad(&format!("the run '{id}' was not found")))?;
         let shown = OneRun {
@@ -54,15 +56,17 @@ fn job_of(id: &str) -> Option<&str> {
     id.strip_prefix("ct:")?.split(':').nth(2)
 }
 
-fn row_of(seen: &Seen, id: &str) -> Option<RunRow> {
-    run_rows(seen)
-        .into_iter()
-        .find(|row| row.ids.iter().any(|other| other == id))
+/// The run that has, or had, this attempt: whoever started it by hand knows the id of the first launch only.
+fn row_of(seen: &Seen, id: &RunId) -> Option<RunRow> {
+    let is_it = |row: &RunRow| row.ids.iter().any(|other| other.attempt() == id.attempt());
+    run_rows(seen).into_iter().find(is_it)
 }
 
-fn search(board: &Board, id: &str) -> Option<RunRow> {
+fn search(board: &Board, id: &RunId) -> Option<RunRow> {
     let holds = |seen: &&std::sync::Arc<Seen>| {
-        seen.runs.iter().any(|run| run.id.as_str() == id) || seen.history.iter().any(|entry| &*entry.id == id)
+        let entries = seen.history.iter().map(|entry| RunId::written(&entry.id));
+        let mut ids = seen.runs.iter().map(|run| run.id.clone()).chain(entries);
+        ids.any(|other| other.attempt() == id.attempt())
     };
     board.iter().find(holds).and_then(|seen| row_of(seen, id))
 }

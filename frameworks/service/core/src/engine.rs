@@ -130,7 +130,7 @@ pub struct Engine {
     offers: BTreeMap<Arc<str>, Offer>,
     connected: bool,
     wanted: Option<bool>,
-    /// Apps that have instances waiting and no delay, with the definition to launch.
+    /// Apps that have instances waiting, no delay and no rest, with the definition to launch.
     launchable: BTreeMap<AppId, Arc<AppSpec>>,
     /// Apps that may have become launchable, or not be it any more.
     touched: BTreeSet<AppId>,
@@ -382,6 +382,10 @@ impl Engine {
             Outcome::Done => out.extend(txn.released),
             Outcome::Refused(why) => {
                 self.take_back(txn, &why, out);
+                // What was to be launched of them is by definitions that may have been taken back.
+                for id in &self.marked {
+                    self.launchable.remove(id);
+                }
                 self.resting.append(&mut self.marked);
                 self.rest_until = after(now, REST);
             }
@@ -449,10 +453,19 @@ impl Engine {
                 "{listed} listed, {waiting} waiting, {scheduled} scheduled"
             ));
         }
-        if let Some(id) = self.launchable.keys().find(|id| !self.waiting.contains_key(id)) {
-            let is_known = self.touched.contains(id) || self.marked.contains(id) || self.resting.contains(id);
-            if !is_known {
+        for (id, spec) in &self.launchable {
+            if self.touched.contains(id) || self.marked.contains(id) {
+                continue;
+            }
+            if self.resting.contains(id) {
+                return Err(format!("{id} is launchable and rests"));
+            }
+            if !self.waiting.contains_key(id) {
                 return Err(format!("{id} is launchable and has no instance that waits"));
+            }
+            let target = self.target(id);
+            if target.is_none_or(|(target, _)| target.version != spec.version) {
+                return Err(format!("{id} is launchable by a definition that is not its own"));
             }
         }
         let mut locked = 0;

@@ -14,12 +14,19 @@ use std::sync::Arc;
 /// One life of a schedule: a job, created once, with one text.
 type Key = (JobName, u64, Arc<str>);
 
+/// The id of a run's attempt, whichever launch of it this is.
+type Attempt = Box<str>;
+
+fn attempt(id: &RunId) -> Attempt {
+    id.attempt().into()
+}
+
 /// What became of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
-    Started(RunId),
+    Started(Attempt),
     /// Its launch came to nothing: it may be started again, or end otherwise.
-    GivenBack(RunId),
+    GivenBack(Attempt),
     Never(NotStarted),
 }
 
@@ -40,7 +47,7 @@ pub(crate) struct RunsOracle {
     /// The latest time the framework's clock has shown: it may be set back.
     latest: Timestamp,
     /// Runs that were asked for by hand, by job; each under the id of its first attempt.
-    pub(crate) by_hand: BTreeMap<JobName, BTreeSet<RunId>>,
+    pub(crate) by_hand: BTreeMap<JobName, BTreeSet<Attempt>>,
 }
 
 /// The schedule a job lives by at present.
@@ -69,6 +76,13 @@ impl RunsOracle {
         users: &JobUsers,
     ) -> Result<Vec<Mark>, String> {
         let mut marks = Vec::new();
+        for run in before.runs.values().filter(|run| is_launched(run)) {
+            // It waits under another id, or was launched under it within one write.
+            let again = launches(after, &run.id).any(|other| other.id != run.id);
+            if again && self.gives_back(run) {
+                marks.push(Mark::GivenBack);
+            }
+        }
         for end in ended {
             marks.extend(self.ends(before, after, end, users)?);
         }
@@ -80,12 +94,12 @@ impl RunsOracle {
                 self.by_hand
                     .entry(run.job.clone())
                     .or_default()
-                    .insert(id.clone());
+                    .insert(attempt(id));
             }
             marks.extend(self.moves(before.runs.get(id), run, after, users)?);
         }
         for (id, run) in &before.runs {
-            let gone = !after.runs.contains_key(id);
+            let gone = launches(after, id).next().is_none();
             let forgotten = gone && self.given_back(&run.job, id, run.due).is_some();
             if forgotten && after.jobs.contains_key(&run.job) {
                 return Err(format!(
@@ -114,13 +128,9 @@ impl RunsOracle {
         users: &JobUsers,
     ) -> Result<Option<Mark>, String> {
         let State::Launched { place } = &run.state else {
-            let waits = matches!(run.state, State::Waiting { .. }) && run.cause == Cause::Slot;
-            if waits && run.attempt == 0 && self.gives_back(run) {
-                return Ok(Some(Mark::GivenBack));
-            }
             return Ok(matches!(run.state, State::Retrying { .. }).then_some(Mark::Retrying));
         };
-        if before.is_some_and(|b| matches!(b.state, State::Launched { .. })) {
+        if before.is_some_and(is_launched) {
             return Ok(None); // only its kill was asked for
         }
         match run.cause {
@@ -149,7 +159,7 @@ impl RunsOracle {
                 run.id
             ));
         }
-        self.fate(&key, run.due, Fate::Started(run.id.clone()), users)?;
+        self.fate(&key, run.due, Fate::Started(attempt(&run.id)), users)?;
         Ok(Some(Mark::SlotStarted))
     }
 
@@ -176,8 +186,7 @@ impl RunsOracle {
             return Ok(None);
         }
         // A launch may have come to nothing and its run ended otherwise within one write.
-        let launched = before.runs.get(&end.id);
-        if let Some(run) = launched.filter(|run| matches!(run.state, State::Launched { .. })) {
+        if let Some(run) = launches(before, &end.id).find(|run| is_launched(run)) {
             self.gives_back(run);
         }
         if let Some(key) = self.given_back(&end.job, &end.id, end.due) {
@@ -241,18 +250,19 @@ impl RunsOracle {
         let of_job = self.fates.iter().filter(|((name, _, _), _)| name == job);
         let mut back = of_job.filter(|(_, fates)| {
             let fate = fates.get(&due.as_millisecond());
-            matches!(fate, Some(Fate::GivenBack(id)) if id == run)
+            matches!(fate, Some(Fate::GivenBack(attempt)) if **attempt == *run.attempt())
         });
         back.next().map(|(key, _)| key.clone())
     }
 
     /// A launch came to nothing. Returns whether it was one of a slot.
     fn gives_back(&mut self, run: &Run) -> bool {
-        let started = Fate::Started(run.id.clone());
+        let started = Fate::Started(attempt(&run.id));
         let of_job = self.fates.iter_mut().filter(|((name, _, _), _)| *name == run.job);
         let mut slots = of_job.filter_map(|(_, fates)| fates.get_mut(&run.due.as_millisecond()));
         let slot = slots.find(|fate| **fate == started);
-        slot.map(|fate| *fate = Fate::GivenBack(run.id.clone())).is_some()
+        slot.map(|fate| *fate = Fate::GivenBack(attempt(&run.id)))
+            .is_some()
     }
 
     /// A job's position moved forward: every slot it passed has a fate.
@@ -296,6 +306,19 @@ impl RunsOracle {
             ))
         })
     }
+}
+
+fn is_launched(run: &Run) -> bool {
+    matches!(run.state, State::Launched { .. })
+}
+
+/// The runs with the same attempt, whichever launch of it each is.
+fn launches<'a>(durable: &'a Durable, id: &RunId) -> impl Iterator<Item = &'a Run> {
+    let attempt = attempt(id);
+    durable
+        .runs
+        .values()
+        .filter(move |run| *run.id.attempt() == *attempt)
 }
 
 /// The nominal time in a run's id.

@@ -248,11 +248,11 @@ impl Engine {
         // Two starts by hand in one millisecond are two runs, and so are all their attempts.
         let id = loop {
             let id = RunId::new(due, 0, name, arguments.as_deref().unwrap_or(""));
-            let taken = cause != Cause::Slot
-                && self
-                    .runs_of(name)
-                    .any(|run| run.due.as_millisecond() == due.as_millisecond());
-            if !taken && !self.runs.contains_key(&id) {
+            let takes_it = |run: &Run| {
+                let same_moment = run.due.as_millisecond() == due.as_millisecond();
+                run.id.attempt() == id.as_str() || (cause != Cause::Slot && same_moment)
+            };
+            if !self.runs_of(name).any(takes_it) {
                 break id;
             }
             due = due.checked_add(jiff::SignedDuration::from_millis(1)).ok()?;

@@ -117,7 +117,9 @@ impl Engine {
             placed: true,
             ..run
         };
+        // Of a slot that is started once more the master may have been asked under the same id.
         self.asked.remove(&launched.id);
+        self.launched_at.insert(launched.id.clone(), self.mono);
         self.put_run(launched.clone());
         self.index_job(&launched.job);
         launched

@@ -27,6 +27,8 @@ impl Engine {
             })
             .collect();
         self.asked.clear();
+        // Offers are void with their stream: of what was launched with them nothing can be on its way any more.
+        self.launched_at.clear();
         self.unheard = active.iter().map(|(run, _)| run.clone()).collect();
         self.ask_again = (later(now, ASK_AGAIN.0), ASK_AGAIN.0);
         self.ask(active);
@@ -41,14 +43,13 @@ impl Engine {
     }
 
     /// On the same stream: all that may have a task, but for launches that may still be on their way.
-    pub(super) fn ask_again(&mut self, now: Timestamp) {
-        let settled = now.checked_sub(LAUNCH_SETTLED).unwrap_or(Timestamp::MIN);
-        // From further ahead is one of before the clock was set back.
-        let ahead = now.checked_add(LAUNCH_SETTLED).unwrap_or(Timestamp::MAX);
+    pub(super) fn ask_again(&mut self) {
+        let now = self.mono;
+        self.launched_at.retain(|_, at| now.since(*at) < LAUNCH_SETTLED);
         let active = self.runs.values().filter_map(|run| {
             let place = run.task_place()?;
-            let young = place.at > settled && place.at < ahead;
-            let on_its_way = young && matches!(run.state, State::Launched { .. });
+            let launched = matches!(run.state, State::Launched { .. });
+            let on_its_way = launched && self.launched_at.contains_key(&run.id);
             (!on_its_way).then(|| (run.id.clone(), Arc::clone(&place.agent)))
         });
         let active: Vec<(RunId, Arc<str>)> = active.collect();
@@ -295,7 +296,9 @@ impl Engine {
         self.after_end(now, &run.job);
     }
 
-    /// The launch never happened: the run waits again, and nobody's failure is counted.
+    /// The launch never happened: the run waits for another one, and nobody's failure is counted. It waits under another
+    /// id, so that nothing that is still said of this launch is about the next: the master may have said before the agent
+    /// does that the agent never had it.
     fn not_launched(&mut self, now: Timestamp, run: Run) {
         if run.kill_wanted {
             return self.killed(now, &run);
@@ -315,7 +318,11 @@ impl Engine {
             self.wake(&waiting.job);
         } else {
             self.supersede_earlier(now, &waiting);
-            self.wait_for_offer(waiting);
+            self.drop_run(&waiting.id);
+            self.wait_for_offer(Run {
+                id: waiting.id.next_launch(),
+                ..waiting
+            });
         }
     }
 

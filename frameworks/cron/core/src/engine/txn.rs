@@ -85,7 +85,6 @@ impl Engine {
                 .entry(id.clone())
                 .or_insert_with(|| Some(run.clone()));
         }
-        self.asked.remove(id);
         self.unheard.remove(id);
         self.txn.shown.insert(id.clone(), run.job.clone());
         if let Some(runs) = self.runs_of.get_mut(&run.job) {
@@ -96,6 +95,14 @@ impl Engine {
         }
         self.index_run(id);
         Some(run)
+    }
+
+    /// What was written is durable: runs that are gone with it do not come back.
+    pub(super) fn forget_dropped(&mut self, txn: &Txn) {
+        for id in txn.runs.keys().filter(|id| !self.runs.contains_key(id)) {
+            self.asked.remove(id);
+            self.launched_at.remove(id);
+        }
     }
 
     pub(super) fn record(&mut self, ended: Ended) {

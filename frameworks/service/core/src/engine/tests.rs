@@ -339,10 +339,13 @@ fn nothing_is_launched_before_it_is_recorded_and_a_refused_record_changes_nothin
     assert_eq!(env.engine.apps().count(), 0);
     env.store_refuses = false;
     env.put(app("/web", 1)).unwrap();
+    env.advance(1);
     env.store_refuses = true;
+    let declined = env.declined;
     env.offer();
-    assert!(env.launched.is_empty());
+    assert_eq!((env.launched.len(), env.declined), (0, declined + 1));
     env.store_refuses = false;
+    env.advance(1);
     env.play();
     assert_eq!(env.running("/web").len(), 1);
 }

@@ -172,3 +172,20 @@ fn an_app_whose_turn_never_came_keeps_its_instances_when_the_deployment_is_undon
     assert_eq!(ids(&env.running("/front")), ids(&before));
     assert_eq!(env.deploying(), 0);
 }
+
+#[test]
+fn a_refused_update_leaves_what_waits_to_be_launched_by_the_definition_that_is_stored() {
+    let mut env = Env::new();
+    env.put(app("/web", 1)).unwrap();
+    let stored = env.engine.app(&id("/web")).unwrap().spec.version;
+    env.store_refuses = true;
+    let refused = env.put_with(changed(app("/web", 1)), true, false);
+    assert!(matches!(refused, Err(Refusal::NotStored(_))), "{refused:?}");
+    env.store_refuses = false;
+    for rested in [0, 1] {
+        env.advance(rested);
+        env.offer();
+    }
+    let launched: Vec<Version> = env.launched.iter().map(|instance| instance.version).collect();
+    assert_eq!(launched, [stored]);
+}

@@ -61,6 +61,13 @@ impl Agent {
         self.recompute(minimum);
     }
 
+    /// See [`Resources::touch`].
+    pub(crate) fn touch(&self) {
+        self.holdings.iter().for_each(|(_, held)| held.touch());
+        self.refusals.iter().for_each(|(_, refusals)| refusals.touch());
+        self.free.touch();
+    }
+
     pub(crate) fn total(&self) -> &Resources {
         &self.total
     }

@@ -301,6 +301,13 @@ impl Allocator {
         Ok(())
     }
 
+    /// Has the agent's books fetched: they will soon be changed. See [`Resources::touch`].
+    pub fn touch(&self, agent: AgentNo) {
+        if let Some(books) = slot(&self.agents, agent.0) {
+            books.touch();
+        }
+    }
+
     /// The framework launched something: what it gave back before is no measure any more.
     pub fn launched(&mut self, framework: FrameworkNo) {
         if let Some(entry) = slot_mut(&mut self.frameworks, framework.0) {

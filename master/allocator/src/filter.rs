@@ -68,6 +68,11 @@ impl Refusals {
         }
     }
 
+    /// See [`Resources::touch`].
+    pub(crate) fn touch(&self) {
+        self.returned.touch();
+    }
+
     /// Whether an offer of these is unwanted.
     pub(crate) fn hide(&self, offered: &Resources) -> bool {
         self.filters.iter().any(|f| f.refused.contains(offered))

@@ -38,6 +38,15 @@ impl<K: Handle + Ord> Few<K> {
         self.0.is_empty()
     }
 
+    /// Has the lines of memory fetched that a search reads first. See [`meseta_types::Resources::touch`].
+    pub(crate) fn touch(&self) {
+        let middle = self.0.len() / 2;
+        std::hint::black_box((
+            self.0.get(middle).map(|key| key.index()),
+            self.0.last().map(|key| key.index()),
+        ));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = K> + '_ {
         self.0.iter().copied()
     }

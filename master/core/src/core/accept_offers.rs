@@ -7,7 +7,7 @@ use crate::io::{Accept, Operation};
 use crate::pages::{FrameworkKey, OfferKey};
 use crate::state::TaskList;
 use meseta_types::task::Reason;
-use meseta_types::{OfferId, TaskId, TaskState};
+use meseta_types::{OfferId, Resources, TaskId, TaskState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -68,6 +68,7 @@ impl MasterCore {
 
     /// Takes the offers out, to be used.
     pub(super) fn take_offers(&mut self, framework: FrameworkKey, keys: &[OfferKey]) -> Option<Hand> {
+        self.touch(keys);
         let mut hand: Option<Hand> = None;
         for key in keys {
             let Some(offer) = self.take_offer(*key) else {
@@ -91,6 +92,23 @@ impl MasterCore {
             entry.counters.offers_accepted += keys.len() as u64;
         }
         hand
+    }
+
+    /// Has everything fetched that a launch on these offers' agent changes: mostly nothing was heard of it for long, and no
+    /// cache holds it. See [`meseta_types::Resources::touch`].
+    fn touch(&self, keys: &[OfferKey]) {
+        let mut offers = keys.iter().filter_map(|key| self.offers.get(*key));
+        let Some(first) = offers.next() else { return };
+        self.sharing.touch(first.agent);
+        if let Some(book) = self.agent_books.get(first.agent) {
+            book.tasks.touch();
+        }
+        if let Some(entry) = self.agents.get(first.agent) {
+            entry.used.values().for_each(Resources::touch);
+            std::hint::black_box((Arc::strong_count(&entry.spec), entry.id.as_str().len()));
+        }
+        first.resources.touch();
+        offers.for_each(|offer| offer.resources.touch());
     }
 
     /// The offers cannot be used: those that are valid are given up, every task is refused.

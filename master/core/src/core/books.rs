@@ -153,6 +153,7 @@ impl MasterCore {
         let Some(task) = self.tasks.get(key) else {
             return;
         };
+        task.touch();
         let (framework, list) = (task.framework, task.list);
         let (task_id, agent_id) = (task.task_id.clone(), task.agent_id.clone());
         if let Some(book) = self.framework_books.get_mut(framework) {

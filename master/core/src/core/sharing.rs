@@ -136,6 +136,11 @@ impl Sharing {
         self.keep(result);
     }
 
+    /// The agent's books will soon be changed.
+    pub(super) fn touch(&self, agent: AgentKey) {
+        self.allocator.touch(agent_no(agent));
+    }
+
     /// The framework makes use of its offers.
     pub(super) fn launched(&mut self, framework: FrameworkKey) {
         self.allocator.launched(framework_no(framework));

@@ -113,7 +113,7 @@ pub struct Engine {
     wanted: Option<bool>,
     /// Runs the master was asked about since they were launched: only of these does "unknown" mean anything.
     asked: BTreeSet<RunId>,
-    /// When each of the runs was launched that were on this stream: such a launch may still be on its way.
+    /// Runs launched on this stream, and when: such a launch may still be on its way.
     launched_at: BTreeMap<RunId, Mono>,
     /// The clock that does not jump, as of the present step.
     mono: Mono,

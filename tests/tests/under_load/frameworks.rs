@@ -288,6 +288,19 @@ fn judge_runs(bar: &mut Bar, jobs: Vec<Job>, diaries: &[Diary]) {
             "none",
             ledger.doubled.is_empty(),
         );
+        for slot in &ledger.lost {
+            let near = |due: i64| (due - slot).abs() <= 3 * PERIOD;
+            let runs = job.runs().unwrap();
+            let runs: Vec<_> = runs
+                .iter()
+                .filter(|run| near(meseta_tests::cron::due(run)))
+                .collect();
+            bar.note(format!(
+                "{}: around {slot}: {runs:?}, written: {:?}",
+                job.name,
+                diary.lines()
+            ));
+        }
         let lost = format!("{:?}", ledger.lost);
         bar.figure(
             &format!("{}: slots neither run nor recorded", job.name),

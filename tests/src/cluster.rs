@@ -27,6 +27,7 @@ pub struct Up {
     ports: Offset,
     lines: Arc<Mutex<Vec<String>>>,
     args: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Up {
@@ -35,16 +36,27 @@ impl Up {
     /// # Panics
     /// When it does not come up.
     pub fn start(args: &[&str]) -> Up {
+        Up::start_with(args, &[])
+    }
+
+    /// The same with variables of the environment, which every role inherits: so a test sets a flag of one.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Up {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no folder for a cluster: {error}"));
         let ports = Offset::take();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let (child, lines) = spawn(folder.path(), &ports, &args);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<(String, String)> = variables.iter().map(owned).collect();
+        let (child, lines) = spawn(folder.path(), &ports, &args, &variables);
         let up = Up {
             child,
             folder,
             ports,
             lines,
             args,
+            variables,
         };
         up.wait_ready();
         up
@@ -53,7 +65,7 @@ impl Up {
     /// Starts it again in the same folder, after it ended or was killed.
     pub fn restart(&mut self) {
         let _ = self.child.wait();
-        (self.child, self.lines) = spawn(self.folder.path(), &self.ports, &self.args);
+        (self.child, self.lines) = spawn(self.folder.path(), &self.ports, &self.args, &self.variables);
         self.wait_ready();
     }
 
@@ -231,7 +243,12 @@ impl Drop for Up {
     }
 }
 
-fn spawn(folder: &Path, ports: &Offset, args: &[String]) -> (Child, Arc<Mutex<Vec<String>>>) {
+fn spawn(
+    folder: &Path,
+    ports: &Offset,
+    args: &[String],
+    variables: &[(String, String)],
+) -> (Child, Arc<Mutex<Vec<String>>>) {
     let mut command = Command::new(meseta());
     command
         .arg("up")
@@ -239,6 +256,7 @@ fn spawn(folder: &Path, ports: &Offset, args: &[String]) -> (Child, Arc<Mutex<Ve
         .arg(folder)
         .args(["--ip", "127.0.0.1", "--port-offset"]);
     command.arg(ports.get().to_string()).args(args);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -225,10 +225,11 @@ impl Job {
     }
 
     /// Accounts for each slot, of which there was one every `period` milliseconds. The job's runs have written
-    /// [`DUE_AND_ATTEMPT`] into the diary; nothing waits or runs any more.
+    /// [`DUE_AND_ATTEMPT`] into the diary; nothing waits or runs any more. The history must reach back to the first run:
+    /// the cluster was started with [`WHOLE_HISTORY`].
     ///
     /// # Panics
-    /// When there is no such job.
+    /// When there is no such job, or its history does not reach back.
     pub fn ledger(&self, diary: &Diary, period: i64) -> Ledger {
         let runs = self.runs().unwrap_or_else(|error| panic!("{error}"));
         let mut started: BTreeMap<(i64, String), usize> = BTreeMap::new();
@@ -245,6 +246,12 @@ impl Job {
                 recorded.insert(due + n * period, crate::service::text(&run["result"]));
             }
         }
+        let first = started.keys().map(|(due, _)| *due).next();
+        assert!(
+            first.is_none_or(|first| recorded.keys().next().is_some_and(|due| *due <= first)),
+            "the history begins with {:?}, the first run was due at {first:?}",
+            recorded.keys().next()
+        );
         let dues: BTreeSet<i64> = started
             .keys()
             .map(|(due, _)| *due)
@@ -278,6 +285,10 @@ impl Job {
         ledger
     }
 }
+
+/// A variable with which the cron framework keeps as many entries of each job's history as it can; by itself it keeps so
+/// few that a slot which was recorded is forgotten before it is accounted for.
+pub const WHOLE_HISTORY: (&str, &str) = ("CHRONOS_HISTORY_LIMIT", "1000");
 
 /// The words of a shell that [`Job::ledger`] wants in the diary.
 pub const DUE_AND_ATTEMPT: &str = "$CHRONOS_JOB_RUN_TIME/$CHRONOS_JOB_RUN_ATTEMPT";

@@ -3,7 +3,7 @@
 
 use meseta_tests::bar::{self, Bar};
 use meseta_tests::cluster::{Up, alive, signal};
-use meseta_tests::cron::{DUE_AND_ATTEMPT, Diary, Job, from_now, job};
+use meseta_tests::cron::{DUE_AND_ATTEMPT, Diary, Job, WHOLE_HISTORY, from_now, job};
 use meseta_tests::service::{App, sleeper, text};
 use meseta_tests::wait;
 use nix::sys::signal::Signal;
@@ -25,7 +25,7 @@ const PERIOD: i64 = 1_000;
 fn what_is_killed_comes_back_and_nothing_else_notices() {
     let mut bar = Bar::new("self-healing");
     let folder = tempfile::tempdir().unwrap();
-    let up = Up::start(&[]);
+    let up = Up::start_with(&[], &[WHOLE_HISTORY]);
     let app = up.service().deploy(&with_pids("/kept", folder.path()));
     instances(&mut bar, &app, folder.path());
 

@@ -3,7 +3,7 @@
 
 use meseta_tests::bar::{self, Bar, median};
 use meseta_tests::cluster::{Up, arguments, signal};
-use meseta_tests::cron::{Cron, DUE_AND_ATTEMPT, Diary, Job, from_now, job};
+use meseta_tests::cron::{Cron, DUE_AND_ATTEMPT, Diary, Job, WHOLE_HISTORY, from_now, job};
 use meseta_tests::rest::{Reply, Server};
 use meseta_tests::service::{App, Service, sleeper};
 use meseta_tests::wait;
@@ -56,7 +56,7 @@ impl Written {
 pub(crate) fn kills(bar: &mut Bar) {
     let times = if bar::full() { 50 } else { 5 };
     let mut random = Random::new(11);
-    let mut up = Up::start(&["--agents", "2"]);
+    let mut up = Up::start_with(&["--agents", "2"], &[WHOLE_HISTORY]);
     let (service, cron) = (up.service(), up.cron());
     let diaries: Vec<Diary> = (0..JOBS).map(|_| Diary::new()).collect();
     let jobs: Vec<Job> = diaries

@@ -12,9 +12,10 @@ use meseta_sdk::{CallError, Client, Config, Event, IdentityStore, Offer, Update}
 use meseta_tests::journal::{Entry, Journal};
 use meseta_tests::scheduler::patient;
 use meseta_types::{AgentId, TaskId};
-use std::error::Error;
+use std::fs::File;
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often tasks without a known end are asked for.
@@ -33,8 +34,9 @@ const NEEDS: Needs = Needs {
     ports: 0,
 };
 
-/// What is owed while no agent can be had is made up for later, up to this many tasks at once.
-const OWED_MAX: f64 = 60.0;
+/// What is owed while no agent can be had, or while the framework itself is dead, is made up for later, up to this many
+/// tasks at once.
+const OWED_MAX: usize = 60;
 
 /// A launch on its way: the tasks, and what the master said.
 type Launch = BoxFuture<'static, (Vec<String>, Result<(), CallError>)>;
@@ -44,12 +46,14 @@ struct Load {
     journal: Journal,
     offers: Vec<Offer>,
     folder: PathBuf,
-    /// Tasks that should have been launched by now and were not.
-    owed: f64,
+    /// When its first life began.
+    begun: SystemTime,
+    /// Tasks per second.
+    rate: f64,
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [master, folder, rate] = &args[..] else {
         return Err("load_framework MASTER FOLDER TASKS_PER_SECOND".into());
@@ -63,10 +67,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         client,
         journal,
         offers: Vec::new(),
+        begun: begun(&folder.join("begun"))?,
         folder,
-        owed: 0.0,
+        rate: rate.parse()?,
     };
-    let rate: f64 = rate.parse()?;
     let mut launch = interval(BEAT);
     launch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ask = interval(ASK);
@@ -86,7 +90,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     }
                     continue;
                 }
-                load.owed = (load.owed + rate * BEAT.as_secs_f64()).min(OWED_MAX);
                 if let Some(sent) = load.next_launch()? {
                     answers.push(sent);
                 }
@@ -96,12 +99,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// When the file was made, which the first life does.
+fn begun(file: &Path) -> Result<SystemTime, Error> {
+    match File::create_new(file) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    file.metadata()?.modified()
+}
+
 impl Load {
     fn stopping(&self) -> bool {
         Path::exists(&self.folder.join("stop"))
     }
 
-    async fn take(&mut self, event: Event) -> Result<(), Box<dyn Error>> {
+    async fn take(&mut self, event: Event) -> Result<(), Box<dyn std::error::Error>> {
         match event {
             Event::Subscribed(_) => {
                 self.offers.clear();
@@ -118,7 +130,7 @@ impl Load {
     }
 
     /// Written down before it is acknowledged.
-    fn update(&mut self, update: Update) -> Result<(), Box<dyn Error>> {
+    fn update(&mut self, update: Update) -> Result<(), Box<dyn std::error::Error>> {
         self.journal.write(Entry::heard(&update.status))?;
         update.ack();
         Ok(())
@@ -137,10 +149,18 @@ impl Load {
         }
     }
 
+    /// Tasks that should have been launched by now and were not.
+    fn owed(&self) -> usize {
+        let elapsed = self.begun.elapsed().unwrap_or_default();
+        let due = (self.rate * elapsed.as_secs_f64()) as usize;
+        let launched = self.journal.tasks().values().filter(|task| !task.refused);
+        due.saturating_sub(launched.count()).min(OWED_MAX)
+    }
+
     /// Launches what is owed with all offers of one agent, so that what is left of them comes back as one.
-    fn next_launch(&mut self) -> Result<Option<Launch>, Box<dyn Error>> {
+    fn next_launch(&mut self) -> Result<Option<Launch>, Box<dyn std::error::Error>> {
         let room = OPEN_MAX.saturating_sub(self.journal.open_tasks().count());
-        let count = (self.owed as usize).min(room);
+        let count = self.owed().min(room);
         if count == 0 {
             return Ok(None);
         }
@@ -170,7 +190,6 @@ impl Load {
             })?;
             names.push(name);
         }
-        self.owed -= count as f64;
         let task = |name: &String| Task::argv(name, ["sleep", "0.3"]).build(&agent, part.clone());
         let tasks = names.iter().map(task).collect();
         let client = self.client.clone();
@@ -181,7 +200,11 @@ impl Load {
         Ok(Some(launch.boxed()))
     }
 
-    fn answered(&mut self, tasks: Vec<String>, answer: Result<(), CallError>) -> Result<(), Box<dyn Error>> {
+    fn answered(
+        &mut self,
+        tasks: Vec<String>,
+        answer: Result<(), CallError>,
+    ) -> Result<(), Box<dyn std::error::Error>> {
         for task in tasks {
             match &answer {
                 Ok(()) => self.journal.write(Entry::Sent { task })?,

@@ -66,6 +66,7 @@ impl Agent {
         self.holdings.iter().for_each(|(_, held)| held.touch());
         self.refusals.iter().for_each(|(_, refusals)| refusals.touch());
         self.free.touch();
+        std::hint::black_box(self.dirty);
     }
 
     pub(crate) fn total(&self) -> &Resources {

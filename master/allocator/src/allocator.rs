@@ -301,6 +301,11 @@ impl Allocator {
         Ok(())
     }
 
+    /// Whether the agent is there.
+    pub fn knows(&self, agent: AgentNo) -> bool {
+        slot(&self.agents, agent.0).is_some()
+    }
+
     /// Has the agent's books fetched: they will soon be changed. See [`Resources::touch`].
     pub fn touch(&self, agent: AgentNo) {
         if let Some(books) = slot(&self.agents, agent.0) {

@@ -36,7 +36,7 @@ mod tests;
 
 use crate::config::{Config, NOTE_BYTES_MAX, NOTES_MAX};
 use crate::counters::Counters;
-use crate::index::{Index, Table};
+use crate::index::{CountedIndex, Index, Table};
 use crate::io::{Deadline, Effect, Effects, Event, Input, LinkId, OperatorEvent, StreamId, TimerKind};
 use crate::pages::{AgentKey, FrameworkKey, OfferKey, Pages, TaskKey};
 use crate::refusal::{Broken, Note};
@@ -72,7 +72,7 @@ pub struct MasterCore {
     agent_books: Table<AgentKey, AgentBook>,
     agent_ids: Index<AgentId, AgentKey>,
     agent_addresses: BTreeMap<(IpAddr, u16), AgentKey>,
-    links: Index<LinkId, LinkUse>,
+    links: CountedIndex<LinkId, LinkUse>,
     /// Known from the registry, not back yet. Behind `Arc`s, as the next two, for views.
     recovered: Arc<BTreeMap<AgentId, RecoveredAgent>>,
     unreachable: Arc<BTreeMap<AgentId, Wall>>,
@@ -92,7 +92,7 @@ pub struct MasterCore {
     removed_order: VecDeque<FrameworkId>,
 
     offers: Pages<OfferKey, Offer>,
-    offer_numbers: Index<u64, OfferKey>,
+    offer_numbers: CountedIndex<u64, OfferKey>,
 
     admitting: BTreeMap<(IpAddr, u16), Admitting>,
     parked: BTreeMap<AgentId, Parked>,
@@ -154,7 +154,7 @@ impl MasterCore {
             agent_books: Table::default(),
             agent_ids: Index::new(seed),
             agent_addresses: BTreeMap::new(),
-            links: Index::new(seed),
+            links: CountedIndex::default(),
             admitted_at_start: recovered.agents.len(),
             recovered: Arc::new(recovered.agents),
             unreachable: Arc::new(recovered.unreachable),
@@ -168,7 +168,7 @@ impl MasterCore {
             removed_order: removed.into_iter().map(|(_, id)| id).collect(),
             removed_frameworks: recovered.removed_frameworks,
             offers: Pages::default(),
-            offer_numbers: Index::new(seed),
+            offer_numbers: CountedIndex::default(),
             admitting: BTreeMap::new(),
             parked: BTreeMap::new(),
             guards: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use crate::pages::Handle;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::marker::PhantomData;
 
 /// Hashes with a secret the core was given, so that whoever chooses the ids cannot choose the collisions.
@@ -18,15 +18,48 @@ impl BuildHasher for Seeded {
     }
 }
 
+/// Hashes numbers that the core or its shell counts up, and nobody else chooses: numbers that follow each other stand side
+/// by side, so that what comes together is found, and put, in few lines of memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counted(u64);
+
+impl Hasher for Counted {
+    fn write_u64(&mut self, number: u64) {
+        // The lowest bits say the place; the highest tell those apart that are near it.
+        self.0 = number ^ (number << 57);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64((self.0 << 8) ^ u64::from(*byte));
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// A hash table that can be asked but not walked: its order must not reach any decision.
 #[derive(Clone, Debug)]
-pub(crate) struct Index<K, V>(HashMap<K, V, Seeded>);
+pub(crate) struct Index<K, V, S = Seeded>(HashMap<K, V, S>);
 
-impl<K: Eq + Hash, V> Index<K, V> {
+/// One by a number that is counted up.
+pub(crate) type CountedIndex<K, V> = Index<K, V, BuildHasherDefault<Counted>>;
+
+impl<K, V> Index<K, V> {
     pub(crate) fn new(seed: u64) -> Self {
         Index(HashMap::with_hasher(Seeded(seed)))
     }
+}
 
+impl<K, V> Default for CountedIndex<K, V> {
+    fn default() -> Self {
+        Index(HashMap::default())
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> Index<K, V, S> {
     pub(crate) fn get(&self, key: &K) -> Option<V>
     where
         V: Copy,
@@ -91,5 +124,26 @@ impl<K: Handle, V> Table<K, V> {
 
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         self.slots.get_mut(key.index() as usize)?.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counted_numbers_are_found_however_far_apart() {
+        let mut index = CountedIndex::default();
+        let numbers = (0..200).flat_map(|n| [n, n << 7, n << 20, u64::MAX - n]);
+        let numbers: std::collections::BTreeSet<u64> = numbers.collect();
+        for n in &numbers {
+            assert_eq!(index.insert(*n, !n), None);
+        }
+        assert_eq!(index.len(), numbers.len());
+        for n in &numbers {
+            assert_eq!(index.get(n), Some(!n));
+            assert_eq!(index.remove(n), Some(!n));
+            assert_eq!(index.get(n), None);
+        }
     }
 }

@@ -5,10 +5,11 @@ use super::accept::Hand;
 use super::{Cx, MasterCore};
 use crate::io::{Accept, Operation};
 use crate::pages::{FrameworkKey, OfferKey};
-use crate::state::TaskList;
+use crate::state::{Offer, TaskList};
 use meseta_types::task::Reason;
 use meseta_types::{OfferId, Resources, TaskId, TaskState};
 use std::collections::BTreeSet;
+use std::hint::black_box;
 use std::sync::Arc;
 
 impl MasterCore {
@@ -32,6 +33,7 @@ impl MasterCore {
                 .and_then(|key| Some((key, self.offers.get(key)?)));
             offers.push(found.ok_or_else(|| format!("Offer {id} is no longer valid"))?);
         }
+        self.touch(offers.iter().map(|(_, offer)| *offer));
         let own = self
             .frameworks
             .get(framework)
@@ -68,7 +70,6 @@ impl MasterCore {
 
     /// Takes the offers out, to be used.
     pub(super) fn take_offers(&mut self, framework: FrameworkKey, keys: &[OfferKey]) -> Option<Hand> {
-        self.touch(keys);
         let mut hand: Option<Hand> = None;
         for key in keys {
             let Some(offer) = self.take_offer(*key) else {
@@ -95,20 +96,24 @@ impl MasterCore {
     }
 
     /// Has everything fetched that a launch on these offers' agent changes: mostly nothing was heard of it for long, and no
-    /// cache holds it. See [`meseta_types::Resources::touch`].
-    fn touch(&self, keys: &[OfferKey]) {
-        let mut offers = keys.iter().filter_map(|key| self.offers.get(*key));
-        let Some(first) = offers.next() else { return };
-        self.sharing.touch(first.agent);
-        if let Some(book) = self.agent_books.get(first.agent) {
+    /// cache holds it. What is found at once comes first, then what that leads to. See [`meseta_types::Resources::touch`].
+    fn touch<'a>(&self, offers: impl Iterator<Item = &'a Offer> + Clone) {
+        let Some(agent) = offers.clone().map(|offer| offer.agent).max() else {
+            return;
+        };
+        let (entry, book) = (self.agents.get(agent), self.agent_books.get(agent));
+        let link = book.and_then(|book| book.link);
+        black_box((entry.map(|entry| entry.active), self.sharing.knows(agent)));
+        offers.for_each(|offer| offer.resources.touch());
+        self.sharing.touch(agent);
+        black_box(link.map(|link| self.links.find(&link)));
+        if let Some(entry) = entry {
+            entry.used.values().for_each(Resources::touch);
+            black_box((Arc::strong_count(&entry.spec), self.agent_ids.get(&entry.id)));
+        }
+        if let Some(book) = book {
             book.tasks.touch();
         }
-        if let Some(entry) = self.agents.get(first.agent) {
-            entry.used.values().for_each(Resources::touch);
-            std::hint::black_box((Arc::strong_count(&entry.spec), entry.id.as_str().len()));
-        }
-        first.resources.touch();
-        offers.for_each(|offer| offer.resources.touch());
     }
 
     /// The offers cannot be used: those that are valid are given up, every task is refused.

@@ -136,6 +136,11 @@ impl Sharing {
         self.keep(result);
     }
 
+    /// Whether the allocator has the agent.
+    pub(super) fn knows(&self, agent: AgentKey) -> bool {
+        self.allocator.knows(agent_no(agent))
+    }
+
     /// The agent's books will soon be changed.
     pub(super) fn touch(&self, agent: AgentKey) {
         self.allocator.touch(agent_no(agent));

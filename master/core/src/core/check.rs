@@ -20,17 +20,42 @@ fn sum_of(sums: &mut Sums, agent: AgentKey, framework: FrameworkKey) -> &mut Usa
     sums.entry(agent).or_default().entry(framework).or_default()
 }
 
+/// How many tasks are in each list.
+#[derive(Debug, Default, PartialEq)]
+struct Listed {
+    active: usize,
+    unreachable: usize,
+    completed: usize,
+}
+
+/// Tasks by where they are listed. Each is in its own place: where a place has no more than its own, no task is in another.
+#[derive(Default)]
+struct Counts {
+    of: BTreeMap<FrameworkKey, Listed>,
+    on: BTreeMap<AgentKey, usize>,
+}
+
 pub(super) fn check(core: &MasterCore) -> Checked {
     let mut sums = Sums::new();
+    let mut counts = Counts::default();
     for (key, task) in core.tasks.iter() {
         check_task(core, key, task)?;
+        let of = counts.of.entry(task.framework).or_default();
+        match task.list {
+            TaskList::Active => of.active += 1,
+            TaskList::Unreachable => of.unreachable += 1,
+            TaskList::Completed => of.completed += 1,
+        }
         if task.list == TaskList::Active
-            && !task.state().is_terminal()
             && let Some(agent) = core.agent_ids.get(&task.agent_id)
         {
-            sum_of(&mut sums, agent, task.framework).used += &task.resources;
+            *counts.on.entry(agent).or_default() += 1;
+            if !task.state().is_terminal() {
+                sum_of(&mut sums, agent, task.framework).used += &task.resources;
+            }
         }
     }
+    check_counts(core, &counts)?;
     for (agent, entry) in core.agents.iter() {
         for ((framework, _), executor) in &entry.executors {
             sum_of(&mut sums, agent, *framework).used += &executor.resources;
@@ -47,14 +72,6 @@ pub(super) fn check(core: &MasterCore) -> Checked {
             places.entry(*framework).or_default().insert(*agent);
         }
     }
-    let taken = core
-        .tasks
-        .iter()
-        .filter(|(_, t)| t.list != TaskList::Completed)
-        .count();
-    ensure(core.task_ids.len() == taken, || {
-        format!("{} task ids for {taken} tasks", core.task_ids.len())
-    })?;
     ensure(core.offer_numbers.len() == core.offers.len(), || {
         "offer ids and offers differ".into()
     })?;
@@ -85,35 +102,23 @@ fn check_task(core: &MasterCore, key: TaskKey, task: &Task) -> Checked {
     ensure(id == Some(&task.framework_id), || {
         format!("{}: its handle is another framework's", at())
     })?;
-    let lists = [
-        book.tasks.contains(&key),
-        book.unreachable.contains(&key),
-        book.completed.contains(&key),
-    ];
-    let wanted = match task.list {
-        TaskList::Active => [true, false, false],
-        TaskList::Unreachable => [false, true, false],
-        TaskList::Completed => [false, false, true],
+    let indexed = || core.task_ids.get(&(task.framework, task.task_id.clone())) == Some(key);
+    let (listed, found) = match task.list {
+        TaskList::Active => {
+            let agent = core.agent_ids.get(&task.agent_id);
+            let book_of_it = agent.and_then(|a| core.agent_books.get(a));
+            let here = book_of_it.is_some_and(|b| b.tasks.contains(key));
+            (book.tasks.contains(&key) && here, indexed())
+        }
+        TaskList::Unreachable => {
+            let keys = core.unreachable_tasks.get(&task.agent_id);
+            let away = keys.is_some_and(|keys| keys.contains(&key));
+            (book.unreachable.contains(&key) && away, indexed())
+        }
+        TaskList::Completed => (book.completed.contains(&key), true),
     };
-    ensure(lists == wanted, || format!("{}: in the wrong list", at()))?;
-    let indexed = core.task_ids.get(&(task.framework, task.task_id.clone())) == Some(key);
-    ensure(indexed == (task.list != TaskList::Completed), || {
-        format!("{}: wrongly indexed", at())
-    })?;
-    let agent = core.agent_ids.get(&task.agent_id);
-    let here = agent
-        .and_then(|a| core.agent_books.get(a))
-        .is_some_and(|b| b.tasks.contains(key));
-    ensure(here == (task.list == TaskList::Active), || {
-        format!("{}: wrongly listed by its agent", at())
-    })?;
-    let away = core
-        .unreachable_tasks
-        .get(&task.agent_id)
-        .is_some_and(|keys| keys.contains(&key));
-    ensure(away == (task.list == TaskList::Unreachable), || {
-        format!("{}: wrongly listed as away", at())
-    })?;
+    ensure(listed, || format!("{}: not in its list", at()))?;
+    ensure(found, || format!("{}: wrongly indexed", at()))?;
     let standing = match task.list {
         TaskList::Active => task.standing == Standing::Held,
         TaskList::Unreachable => {
@@ -129,6 +134,43 @@ fn check_task(core: &MasterCore, key: TaskKey, task: &Task) -> Checked {
             task.standing,
             task.list
         )
+    })
+}
+
+/// That nothing is listed or indexed but what [`check_task`] found there.
+fn check_counts(core: &MasterCore, counts: &Counts) -> Checked {
+    let (mut indexed, mut away) = (0, 0);
+    for (framework, entry) in core.frameworks.iter() {
+        let Some(book) = core.framework_books.get(framework) else {
+            continue;
+        };
+        let listed = Listed {
+            active: book.tasks.len(),
+            unreachable: book.unreachable.len(),
+            completed: book.completed.len(),
+        };
+        let none = Listed::default();
+        let counted = counts.of.get(&framework).unwrap_or(&none);
+        indexed += counted.active + counted.unreachable;
+        away += counted.unreachable;
+        ensure(listed == *counted, || {
+            format!("framework {}: lists {listed:?}, has {counted:?}", entry.id)
+        })?;
+    }
+    for (agent, entry) in core.agents.iter() {
+        let book = core.agent_books.get(agent);
+        let listed = book.map_or(0, |book| book.tasks.iter().count());
+        let counted = counts.on.get(&agent).copied().unwrap_or(0);
+        ensure(listed == counted, || {
+            format!("agent {}: lists {listed} tasks, has {counted}", entry.id)
+        })?;
+    }
+    let listed: usize = core.unreachable_tasks.values().map(BTreeSet::len).sum();
+    ensure(listed == away, || {
+        format!("{listed} tasks listed as away, {away} are")
+    })?;
+    ensure(core.task_ids.len() == indexed, || {
+        format!("{} task ids for {indexed} tasks", core.task_ids.len())
     })
 }
 

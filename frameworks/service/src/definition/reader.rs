@@ -5,8 +5,8 @@ use super::problems::Problems;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Largest amount of one resource: with three decimals a double still holds it exactly.
-const AMOUNT_MAX: f64 = 9_007_199_254_740.0;
+/// Largest amount of one resource: that of the master.
+const AMOUNT_MAX: f64 = 8_796_093_022_208.0;
 
 /// A JSON object and where it stands.
 #[derive(Clone, Copy)]

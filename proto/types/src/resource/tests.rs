@@ -406,8 +406,29 @@ fn any_bag() -> impl Strategy<Value = Resources> {
     prop::collection::vec(any_resource(), 0..6).prop_map(bag)
 }
 
+#[test]
+fn the_largest_amounts_come_back_too_and_larger_ones_are_refused() {
+    let most = Scalar::MAX_AMOUNT;
+    assert_eq!(parse(&format!("x:{most}")), parse("x:8796093022208"));
+    for text in ["x:8796093022208.001", "x:8796093022208;x:0.001"] {
+        assert!(Resources::parse(text, &Role::star()).is_err(), "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn an_amount_comes_back_from_the_wire_and_from_text(
+        below in prop_oneof![0..1_000_000_i64, 0..=Scalar::MAX_AMOUNT.milli()],
+        from_the_top in any::<bool>(),
+    ) {
+        let milli = if from_the_top { Scalar::MAX_AMOUNT.milli() - below } else { below };
+        let amount = Scalar(milli);
+        prop_assert_eq!(Scalar::from_f64(amount.to_f64()), amount);
+        let written: f64 = amount.to_string().parse().unwrap();
+        prop_assert_eq!(Scalar::from_f64(written), amount);
+    }
 
     #[test]
     fn a_sum_contains_its_parts_and_scalars_subtract_back(a in any_bag(), b in any_bag()) {

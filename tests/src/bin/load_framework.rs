@@ -12,8 +12,9 @@ use meseta_sdk::{CallError, Client, Config, Event, IdentityStore, Offer, Update}
 use meseta_tests::journal::{Entry, Journal};
 use meseta_tests::scheduler::patient;
 use meseta_types::{AgentId, TaskId};
+use std::error::Error;
 use std::fs::File;
-use std::io::{Error, ErrorKind};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tokio::time::{MissedTickBehavior, interval};
@@ -53,7 +54,7 @@ struct Load {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [master, folder, rate] = &args[..] else {
         return Err("load_framework MASTER FOLDER TASKS_PER_SECOND".into());
@@ -100,10 +101,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// When the file was made, which the first life does.
-fn begun(file: &Path) -> Result<SystemTime, Error> {
-    match File::create_new(file) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        Ok(_) | Err(_) => {}
+fn begun(file: &Path) -> io::Result<SystemTime> {
+    if let Err(error) = File::create_new(file)
+        && error.kind() != ErrorKind::AlreadyExists
+    {
+        return Err(error);
     }
     file.metadata()?.modified()
 }
@@ -113,7 +115,7 @@ impl Load {
         Path::exists(&self.folder.join("stop"))
     }
 
-    async fn take(&mut self, event: Event) -> Result<(), Box<dyn std::error::Error>> {
+    async fn take(&mut self, event: Event) -> Result<(), Box<dyn Error>> {
         match event {
             Event::Subscribed(_) => {
                 self.offers.clear();
@@ -130,7 +132,7 @@ impl Load {
     }
 
     /// Written down before it is acknowledged.
-    fn update(&mut self, update: Update) -> Result<(), Box<dyn std::error::Error>> {
+    fn update(&mut self, update: Update) -> Result<(), Box<dyn Error>> {
         self.journal.write(Entry::heard(&update.status))?;
         update.ack();
         Ok(())
@@ -158,7 +160,7 @@ impl Load {
     }
 
     /// Launches what is owed with all offers of one agent, so that what is left of them comes back as one.
-    fn next_launch(&mut self) -> Result<Option<Launch>, Box<dyn std::error::Error>> {
+    fn next_launch(&mut self) -> Result<Option<Launch>, Box<dyn Error>> {
         let room = OPEN_MAX.saturating_sub(self.journal.open_tasks().count());
         let count = self.owed().min(room);
         if count == 0 {
@@ -200,11 +202,7 @@ impl Load {
         Ok(Some(launch.boxed()))
     }
 
-    fn answered(
-        &mut self,
-        tasks: Vec<String>,
-        answer: Result<(), CallError>,
-    ) -> Result<(), Box<dyn std::error::Error>> {
+    fn answered(&mut self, tasks: Vec<String>, answer: Result<(), CallError>) -> Result<(), Box<dyn Error>> {
         for task in tasks {
             match &answer {
                 Ok(()) => self.journal.write(Entry::Sent { task })?,

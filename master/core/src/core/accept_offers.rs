@@ -98,6 +98,7 @@ impl MasterCore {
     /// Has everything fetched that a launch on these offers' agent changes: mostly nothing was heard of it for long, and no
     /// cache holds it. What is found at once comes first, then what that leads to. See [`meseta_types::Resources::touch`].
     fn touch<'a>(&self, offers: impl Iterator<Item = &'a Offer> + Clone) {
+        // Of each offer, though they are one agent's: so all of them are read.
         let Some(agent) = offers.clone().map(|offer| offer.agent).max() else {
             return;
         };

@@ -68,12 +68,15 @@ fn instances(bar: &mut Bar, ended: &mut Vec<Up>) {
             }
         });
         times.push(start.elapsed().as_secs_f64());
-        let sleeping = up
-            .left_over()
-            .into_iter()
-            .filter(|pid| meseta_tests::cluster::arguments(*pid) == ["sleep", "1000"]);
-        let processes = sleeping.count();
-        assert!(processes >= count, "{processes} processes for {count} instances");
+        // A shell that has just been started is about to become one of them.
+        wait::until("each is a process", || {
+            let all = up.left_over().into_iter();
+            let sleeping = all.filter(|pid| meseta_tests::cluster::arguments(*pid) == ["sleep", "1000"]);
+            match sleeping.count() {
+                processes if processes >= count => Ok(()),
+                processes => Err(format!("{processes} processes for {count} instances")),
+            }
+        });
         up.stop();
         ended.push(up);
     }

@@ -18,6 +18,7 @@
 
 mod alarms;
 mod calls;
+mod instances;
 mod lead;
 mod place;
 mod tasks;
@@ -29,6 +30,7 @@ use crate::instance::{Instance, InstanceId};
 use crate::io::{Answer, CommitId, Deployment, Effect, Failure, Input, Outcome, Refusal, RequestId};
 use crate::matcher::{Offer, Tried};
 use crate::plan::DeploymentId;
+use instances::Instances;
 use meseta_types::Wall;
 use meseta_types::random::Random;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -101,8 +103,7 @@ pub struct Engine {
     config: Config,
     random: Random,
     apps: BTreeMap<AppId, App>,
-    instances: BTreeMap<InstanceId, Instance>,
-    instances_of: BTreeMap<AppId, BTreeSet<InstanceId>>,
+    instances: Instances,
     deployments: BTreeMap<DeploymentId, Arc<Deployment>>,
     /// Which deployment an app belongs to.
     locks: BTreeMap<AppId, DeploymentId>,
@@ -165,8 +166,7 @@ impl Engine {
             config,
             random: Random::new(seed),
             apps: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            instances_of: BTreeMap::new(),
+            instances: Instances::default(),
             deployments: BTreeMap::new(),
             locks: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -227,11 +227,7 @@ impl Engine {
         for instance in recovered.instances {
             let id = instance.id.clone();
             self.marked.insert(instance.app.clone());
-            self.instances_of
-                .entry(instance.app.clone())
-                .or_default()
-                .insert(id.clone());
-            self.instances.insert(id.clone(), instance);
+            self.instances.insert(Arc::new(instance));
             self.index_instance(&id);
         }
         for deployment in recovered.deployments {
@@ -287,11 +283,7 @@ impl Engine {
 
     /// The instances of an app, in the order of their ids.
     pub fn instances_of(&self, id: &AppId) -> impl Iterator<Item = &Instance> {
-        self.instances_of
-            .get(id)
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.instances.get(id))
+        self.instances.of(id)
     }
 
     /// One instance.
@@ -412,14 +404,9 @@ impl Engine {
     /// # Errors
     /// The first that does not fit.
     pub fn check(&self) -> Result<(), String> {
-        for (id, instance) in &self.instances {
-            if !self
-                .instances_of
-                .get(&instance.app)
-                .is_some_and(|all| all.contains(id))
-            {
-                return Err(format!("the instance {id} is not listed under its app"));
-            }
+        self.instances.check()?;
+        for instance in self.instances.iter() {
+            let id = &instance.id;
             let waits = self
                 .waiting
                 .get(&instance.app)
@@ -441,17 +428,10 @@ impl Engine {
         if let Some(id) = self.unheard.iter().find(|id| !has_task(id)) {
             return Err(format!("the instance {id} is asked about and has no task"));
         }
-        let listed: usize = self.instances_of.values().map(BTreeSet::len).sum();
         let waiting: usize = self.waiting.values().map(BTreeSet::len).sum();
-        let scheduled = self
-            .instances
-            .values()
-            .filter(|i| !i.condition.has_task())
-            .count();
-        if listed != self.instances.len() || waiting != scheduled {
-            return Err(format!(
-                "{listed} listed, {waiting} waiting, {scheduled} scheduled"
-            ));
+        let scheduled = self.instances.iter().filter(|i| !i.condition.has_task()).count();
+        if waiting != scheduled {
+            return Err(format!("{waiting} waiting, {scheduled} scheduled"));
         }
         for (id, spec) in &self.launchable {
             if self.touched.contains(id) || self.marked.contains(id) {

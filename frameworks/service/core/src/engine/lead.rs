@@ -1,6 +1,6 @@
 //! Marked apps are led one step nearer to their target, and deployments to their next step.
 
-use super::Engine;
+use super::{App, Engine};
 use crate::app::{AppId, AppSpec, UnreachableStrategy, Version};
 use crate::backoff::after;
 use crate::instance::{Condition, Goal, Instance, InstanceId, Since};
@@ -53,7 +53,8 @@ impl Engine {
         };
         let instances: Vec<&Instance> = self.instances_of(id).collect();
         let inactive = |instance: &Instance| is_inactive(&spec, instance, now);
-        let checked = |instance: &Instance| self.is_checked(&spec, instance);
+        let app = self.apps.get(id);
+        let checked = |instance: &Instance| is_checked(app, &spec, instance);
         let decision = rollout::decide(&spec, mode, &instances, inactive, checked);
         for instance in decision.end {
             if self.is_full() {
@@ -99,16 +100,6 @@ impl Engine {
             }
             None => (!app.leaving).then(|| (Arc::clone(&app.spec), Mode::Keeping)),
         }
-    }
-
-    /// Whether an instance has health checks by the definition it was started with; by the present one, if that is not
-    /// kept any more.
-    fn is_checked(&self, spec: &AppSpec, instance: &Instance) -> bool {
-        let own = self
-            .apps
-            .get(&instance.app)
-            .and_then(|app| app.versions.get(&instance.version));
-        own.map_or(spec.has_health_checks, |own| own.has_health_checks)
     }
 
     fn schedule(&mut self, now: Wall, spec: &AppSpec) {
@@ -203,7 +194,7 @@ impl Engine {
                 let Some(app) = self.apps.get(id) else { return true };
                 let instances: Vec<&Instance> = self.instances_of(id).collect();
                 let inactive = |instance: &Instance| is_inactive(&app.spec, instance, now);
-                let checked = |instance: &Instance| self.is_checked(&app.spec, instance);
+                let checked = |instance: &Instance| is_checked(Some(app), &app.spec, instance);
                 rollout::decide(&app.spec, Mode::Deploying, &instances, inactive, checked).done
             }
         }
@@ -243,6 +234,13 @@ fn uuid(mut bytes: [u8; 16]) -> [u8; 16] {
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     bytes
+}
+
+/// Whether an instance has health checks by the definition it was started with; by the present one, if that is not kept any
+/// more.
+fn is_checked(app: Option<&App>, spec: &AppSpec, instance: &Instance) -> bool {
+    let own = app.and_then(|app| app.versions.get(&instance.version));
+    own.map_or(spec.has_health_checks, |own| own.has_health_checks)
 }
 
 /// Whether an instance is given up because its agent is out of reach.

@@ -15,11 +15,11 @@ impl Engine {
         self.connected_at = now;
         self.wanted = None;
         self.offers.clear();
-        let placed = self.instances.values().filter(|i| i.place.is_some());
+        let placed = self.instances.iter().filter(|i| i.place.is_some());
         self.unheard = placed.map(|instance| instance.id.clone()).collect();
         self.ask_again.1 = ASK_AGAIN.0;
         self.ask(now);
-        let ending = self.instances.values().filter(|i| i.condition.has_task());
+        let ending = self.instances.iter().filter(|i| i.condition.has_task());
         let ending = ending.filter(|i| i.goal == Goal::Decommissioned || i.kill_sent.is_some());
         self.to_kill = ending.map(|instance| instance.id.clone()).collect();
         self.killing.clear();

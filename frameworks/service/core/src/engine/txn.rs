@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Txn {
     apps: BTreeMap<AppId, Option<App>>,
-    instances: BTreeMap<InstanceId, Option<Instance>>,
+    instances: BTreeMap<InstanceId, Option<Arc<Instance>>>,
     deployments: BTreeMap<DeploymentId, Option<Arc<Deployment>>>,
     /// What leaves when the changes are durable.
     pub(super) released: Vec<Effect>,
@@ -48,11 +48,7 @@ impl Engine {
     pub(super) fn put_instance(&mut self, instance: Instance) {
         let id = instance.id.clone();
         self.marked.insert(instance.app.clone());
-        self.instances_of
-            .entry(instance.app.clone())
-            .or_default()
-            .insert(id.clone());
-        let before = self.instances.insert(id.clone(), instance);
+        let before = self.instances.insert(Arc::new(instance));
         self.txn.instances.entry(id.clone()).or_insert(before);
         self.index_instance(&id);
     }
@@ -117,16 +113,12 @@ impl Engine {
                 self.unlist(&now);
             }
             if let Some(instance) = before {
-                self.instances_of
-                    .entry(instance.app.clone())
-                    .or_default()
-                    .insert(id.clone());
                 let is_of_before = instance.since.staged.is_some_and(|at| at <= self.connected_at);
                 if self.connected && instance.place.is_some() && is_of_before {
                     // What a master says by itself does not come again.
                     self.unheard.insert(id.clone());
                 }
-                self.instances.insert(id.clone(), instance);
+                self.instances.insert(instance);
             }
             self.index_instance(&id);
         }
@@ -176,7 +168,6 @@ impl Engine {
     }
 
     fn unlist(&mut self, instance: &Instance) {
-        remove(&mut self.instances_of, &instance.app, &instance.id);
         remove(&mut self.waiting, &instance.app, &instance.id);
         self.killing.remove(&instance.id);
         self.to_kill.remove(&instance.id);

@@ -220,7 +220,10 @@ mod tests {
             set_latest_run(run).unwrap();
         }
         let latest = one.with_file_name("latest");
-        assert_eq!(fs::read_link(&latest).unwrap().as_os_str(), two.file_name().unwrap());
+        assert_eq!(
+            fs::read_link(&latest).unwrap().as_os_str(),
+            two.file_name().unwrap()
+        );
         assert!(remove_run(&one, &stop));
         assert!(two.exists() && latest.exists());
         assert!(remove_run(&two, &stop));

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Largest amount of one resource: that of the master.
-const AMOUNT_MAX: f64 = 8_796_093_022_208.0;
+const AMOUNT_MAX: f64 = 4_398_046_511_104.0;
 
 /// A JSON object and where it stands.
 #[derive(Clone, Copy)]

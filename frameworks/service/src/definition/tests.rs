@@ -646,7 +646,7 @@ fn broken_rules_are_told_under_the_path_of_their_field() {
         (
             sleep(json!({"resourceLimits": {"mem": 1e300}})),
             "/resourceLimits/mem",
-            "expected 8796093022208 or less",
+            "expected 4398046511104 or less",
         ),
         (
             sleep(json!({"check": {"http": {"portIndex": 0, "scheme": "HTTPS"}}})),

@@ -12,9 +12,10 @@ impl Scalar {
     /// Nothing.
     pub const ZERO: Scalar = Scalar(0);
 
-    /// The largest amount one resource may have: up to here a double tells each thousandth from the next, so that an
-    /// amount comes back from the wire and from text as it was, and a thousand such amounts still add up without overflow.
-    pub const MAX_AMOUNT: Scalar = Scalar((1 << 43) * 1000);
+    /// The largest amount one resource may have: up to here a double tells each thousandth from the next, also after it was
+    /// multiplied as Mesos does it, so that an amount comes back from the wire and from text as it was, and a thousand such
+    /// amounts still add up without overflow.
+    pub const MAX_AMOUNT: Scalar = Scalar((1 << 42) * 1000);
 
     /// From the wire's double: rounded half away from zero to three decimals; NaN is zero, the rest saturates.
     pub fn from_f64(value: f64) -> Scalar {

@@ -409,14 +409,15 @@ fn any_bag() -> impl Strategy<Value = Resources> {
 #[test]
 fn the_largest_amounts_come_back_too_and_larger_ones_are_refused() {
     let most = Scalar::MAX_AMOUNT;
-    assert_eq!(parse(&format!("x:{most}")), parse("x:8796093022208"));
-    for text in ["x:8796093022208.001", "x:8796093022208;x:0.001"] {
+    assert_eq!(parse(&format!("x:{most}")), parse("x:4398046511104"));
+    for text in ["x:4398046511104.001", "x:4398046511104;x:0.001"] {
         assert!(Resources::parse(text, &Role::star()).is_err(), "{text}");
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    // Where doubles are at their limit only one amount in thousands is at fault.
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
     fn an_amount_comes_back_from_the_wire_and_from_text(
@@ -429,6 +430,10 @@ proptest! {
         let written: f64 = amount.to_string().parse().unwrap();
         prop_assert_eq!(Scalar::from_f64(written), amount);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_sum_contains_its_parts_and_scalars_subtract_back(a in any_bag(), b in any_bag()) {

@@ -2,11 +2,12 @@
 //! field of the wrong type is a problem with a code under its path.
 
 use super::problems::Problems;
+use meseta_types::Scalar;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Largest amount of one resource: that of the master.
-const AMOUNT_MAX: f64 = 4_398_046_511_104.0;
+const AMOUNT_MAX: f64 = Scalar::MAX_AMOUNT.0 as f64 / 1000.0;
 
 /// A JSON object and where it stands.
 #[derive(Clone, Copy)]
